@@ -79,8 +79,22 @@ unsigned hg_op_kind_by_name(const char *name);
 /* True iff the operation makes a new block in an empty slot / ends the block in its slot. */
 bool hg_op_allocates(unsigned kind);
 bool hg_op_frees(unsigned kind);
-/* True iff it may change the block in its slot: the two reallocs and reallocarray. */
+/* True iff it may change the block in its slot: the two reallocs and reallocarray. On an empty slot
+ * they are what the functions are on NULL: an allocation. A realloc to 0 that freed its block is
+ * recorded as a free. */
 bool hg_op_reallocates(unsigned kind);
+/* Which fields of hg_op the kind uses; the others are 0 (slot: HG_SLOT_NONE). */
+bool hg_op_has_slot(unsigned kind);
+bool hg_op_has_size(unsigned kind);
+bool hg_op_has_arg(unsigned kind);
+
+/* Bytes the operation asks for: its size, or size times count; UINT64_MAX where that overflows. 0 for
+ * a kind that asks for none. */
+uint64_t hg_op_bytes(const hg_op *op);
+
+/* True iff the operation can stand in a stream: kind known, unused fields empty, a slot below
+ * HG_TRACE_SLOTS_MAX or none, none for a failed allocation, and one for an allocation that worked. */
+bool hg_op_is_well_formed(const hg_op *op);
 
 /* Writes one operation as one line of text without newline, e.g.
  *   "t2 s7 = aligned_alloc(256, 1000)"   "t0 free(s7)"   "t1 s3 = realloc(s3, 90)"

@@ -7,7 +7,8 @@
  *   skippable frame, 16 bytes  50 2A 4D 18 | 08 00 00 00 | "HGT" version(1) | 0 0 0 0
  *   HEAD frame                 "HEAD", then text lines "key: value\n"
  *   OPS  frame ...             one block of operations each, decodable alone (below)
- *   INDX frame                 "INDX", u32 n, then n times: u64 file offset, u64 first operation
+ *   INDX frame                 "INDX", u32 n, then n times: u64 file offset, u64 first operation;
+ *                              of a very long trace only every 2nd, 4th ... block is listed
  *   END  frame                 "END1", then struct hg_trace_totals field by field as u64
  *   skippable frame, 24 bytes  5F 2A 4D 18 | 10 00 00 00 | u64 offset of INDX | "HGTTAIL1"
  *
@@ -20,15 +21,16 @@
  *   kinds    n bytes: kind in bits 0-4, bit 5 HG_OPF_FAILED, bit 6 slot as predicted,
  *            bit 7 same thread as the operation before (the first of a block: bit clear)
  *   threads  varint, for operations with bit 7 clear
- *   slots    zigzag varint of (slot - slot of the previous operation in the block; 0 at first), for
- *            operations with bit 6 clear; HG_SLOT_NONE counts as -1 and leaves "previous" alone
+ *   slots    zigzag varint of (slot - previous), where previous is the slot of the operation before in
+ *            the block that named one (0 at first). For operations that have a slot and bit 6 clear;
+ *            none for a failed allocation. HG_SLOT_NONE counts as -1 and leaves previous alone
  *   sizes    varint, for kinds that have a size (see operation.h)
  *   args     varint, for kinds that have an arg
  *
- * Predicted slot: the block keeps a stack, empty at its start; a freeing operation pushes its slot,
- * an allocating one pops (whether or not the prediction held, when the stack is not empty). For an
- * allocating operation the prediction is the popped slot; there is none for other kinds or when the
- * stack is empty.
+ * Predicted slot: the block keeps a stack, empty at its start; a freeing operation pushes its slot
+ * (HG_SLOT_NONE is not pushed). An allocation that did not fail pops; its prediction is what it popped,
+ * or, from an empty stack, the greatest slot in the block so far + 1 (0 at first). For every other
+ * operation that has a slot the prediction is previous. Bit 6 is set whenever the prediction holds.
  *
  * What a trace holds: sizes, alignments, order, thread numbers. What it never holds: content of
  * memory, addresses, arguments, environment.
@@ -50,12 +52,12 @@ extern "C" {
 #define HG_TRACE_SLOTS_MAX       (1u << 28)  /* slots: 0 .. this - 1 */
 #define HG_TRACE_THREADS_MAX     65535u
 
-/* Totals, in the END frame in this order. */
+/* Totals, in the END frame in this order. Live bytes are those asked for. */
 struct hg_trace_totals {
     uint64_t operation_count;
     uint64_t kind_count[32]; /* by enum hg_op_kind */
     uint64_t slot_count;     /* slots used: the greatest number + 1 */
-    uint64_t thread_count;   /* thread numbers used */
+    uint64_t thread_count;   /* thread numbers used: the greatest number + 1 */
     uint64_t live_bytes_peak;
     uint64_t live_bytes_peak_operation; /* index of the operation that reached it */
     uint64_t live_blocks_peak;
@@ -73,7 +75,10 @@ typedef struct hg_trace_writer hg_trace_writer;
 /* Creates or truncates `path`. `header_text` is the HEAD frame's lines ("key: value\n"...). */
 HG_WARN_UNUSED enum hg_status hg_trace_writer_open(const char *path, const char *header_text,
                                                    hg_trace_writer **out);
-/* Appends one operation. Writes to the file once a block is full. One thread at a time. */
+/* How hard to compress from the next block on: 1 (fast) .. 19; 3 when nothing is said. */
+void hg_trace_writer_set_level(hg_trace_writer *writer, int level);
+/* Appends one operation. Writes to the file once a block is full. One thread at a time.
+ * HG_ERR_USAGE iff the operation is not well-formed or is HG_OP_WAIT; the trace is then as before. */
 HG_WARN_UNUSED enum hg_status hg_trace_writer_put(hg_trace_writer *writer, const hg_op *op);
 /* Writes the block begun, so that everything put so far is readable after a kill. */
 HG_WARN_UNUSED enum hg_status hg_trace_writer_flush(hg_trace_writer *writer);

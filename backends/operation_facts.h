@@ -1,0 +1,57 @@
+/* What each kind of operation is, inline: for the code that handles every operation of a stream. */
+#ifndef HG_OPERATION_FACTS_H
+#define HG_OPERATION_FACTS_H
+
+#include "heapgauge/operation.h"
+#include "heapgauge/trace.h"
+
+enum {
+    HG__OP_SLOT = 1,      /* names a block */
+    HG__OP_SIZE = 2,      /* uses size */
+    HG__OP_ARG = 4,       /* uses arg */
+    HG__OP_MAKES = 8,     /* fills an empty slot */
+    HG__OP_ENDS = 16,     /* empties its slot */
+    HG__OP_MOVES = 32,    /* may change the block in its slot */
+    HG__OP_UNSTORED = 64, /* never stands in a trace */
+    HG__OP_KNOWN = 128    /* there is such a kind */
+};
+
+/* By kind; 0 where there is no such kind. */
+extern const uint8_t hg__op_facts[32];
+
+/* hg_op_bytes */
+static inline uint64_t hg__op_bytes(const hg_op *op) {
+    if (!(hg__op_facts[op->kind & 31] & (HG__OP_MAKES | HG__OP_MOVES)))
+        return 0;
+    if (op->kind != HG_OP_CALLOC && op->kind != HG_OP_REALLOCARRAY)
+        return op->size;
+    uint64_t product;
+    return __builtin_mul_overflow(op->size, op->arg, &product) ? UINT64_MAX : product;
+}
+
+/* hg_op_is_well_formed */
+static inline bool hg__op_is_well_formed(const hg_op *op) {
+    if (op->kind >= HG_OP_KIND_COUNT || (op->flags & ~HG_OPF_FAILED) ||
+        op->thread >= HG_TRACE_THREADS_MAX)
+        return false;
+    const unsigned facts = hg__op_facts[op->kind];
+    const bool failed = op->flags & HG_OPF_FAILED;
+    const bool slot_is_none = op->slot == HG_SLOT_NONE;
+    if (!slot_is_none && (op->slot >= HG_TRACE_SLOTS_MAX || !(facts & HG__OP_SLOT)))
+        return false;
+    if ((op->size != 0 && !(facts & HG__OP_SIZE)) || (op->arg != 0 && !(facts & HG__OP_ARG)))
+        return false;
+    if (facts & HG__OP_MAKES)
+        return failed == slot_is_none;
+    if (facts & HG__OP_MOVES)
+        return failed || !slot_is_none;
+    if (failed)
+        return false;
+    if (op->kind == HG_OP_THREAD_START)
+        return op->arg < HG_TRACE_THREADS_MAX;
+    if (op->kind == HG_OP_WAIT) /* its slot is a thread number */
+        return op->slot < HG_TRACE_THREADS_MAX;
+    return true;
+}
+
+#endif
