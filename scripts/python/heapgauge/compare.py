@@ -1,0 +1,497 @@
+"""`heapgauge compare`: measures workloads on backends, in interleaved rounds of fresh processes.
+
+Stages, each kept on disk as it ends and skipped when resumed: plan, oracle verdicts, operation counts,
+rounds, report.
+"""
+
+import argparse
+import math
+import os
+import random
+import shlex
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+
+from . import analysis, hyperfine, machine, plan as plans, report, store
+from .errors import EXIT_FINDING, EXIT_WELL, Trouble
+
+PLAN_VERSION = 1
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+ROUNDS, ROUNDS_QUICK = 20, 10
+CELL_SECONDS, CELL_SECONDS_QUICK = 0.15, 0.05  # what the fastest backend of a workload should take
+CELL_SECONDS_MAX = 3.0  # what the slowest may take, where that can be had
+PROBE_OPERATIONS = 20_000
+TARGET_WIDTH = 0.02  # --budget: rounds are added until intervals are within +- this
+
+
+def parse(argv):
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="heapgauge compare",
+        description="Compares allocators on recorded traces and benchmarks: interleaved rounds of fresh "
+                    "processes, paired statistics, results in a folder of their own.",
+        epilog="Exit status: 0 well; 1 a finding (a broken promise, a crash, a noisy machine); 2 usage "
+               "or environment.")
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD",
+                        help="a trace (.hgt) or a benchmark's name such as pair/size:64")
+    parser.add_argument("--backends", metavar="A,B", help="names or paths of libraries; all (default): "
+                        "every one that is here")
+    parser.add_argument("--baseline", default=None, help="what ratios are to (default: system)")
+    parser.add_argument("--rounds", type=positive, metavar="N",
+                        help=f"rounds in all (default {ROUNDS}; --quick {ROUNDS_QUICK})")
+    parser.add_argument("--quick", action="store_true", help="shorter cells, fewer rounds")
+    parser.add_argument("--seed", type=int, help="seed of the order (default: from the clock)")
+    parser.add_argument("-o", "--output", metavar="DIR", help="results folder (default: results/<time>)")
+    parser.add_argument("--resume", action="store_true",
+                        help="go on in DIR where it stopped; with a larger --rounds, add rounds")
+    parser.add_argument("--timeout", type=float, metavar="S", help="seconds a cell may take (default 60)")
+    parser.add_argument("--memory", type=size, metavar="BYTES",
+                        help="memory a cell may take, e.g. 512M (default: half of what is here)")
+    parser.add_argument("--budget", type=float, metavar="S",
+                        help="seconds for rounds: adds rounds until every interval is within "
+                             f"+-{TARGET_WIDTH:.0%} or the time is spent")
+    return parser.parse_args(argv)
+
+
+def positive(text):
+    """A whole number above 0."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def size(text):
+    """Bytes, with an optional K, M or G (1024-based)."""
+    scale = {"K": 10, "M": 20, "G": 30}.get(text[-1:].upper(), 0)
+    return positive(text[:-1] if scale else text) << scale
+
+
+def say(text):
+    """A line of progress on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+# ---- what to measure ----
+
+def program_path():
+    """The heapgauge program that runs us, from the environment."""
+    program = os.environ.get("HEAPGAUGE")
+    if not program or not os.access(program, os.X_OK):
+        raise Trouble("HEAPGAUGE does not name the heapgauge program: run `heapgauge compare`, which sets it")
+    return program
+
+
+def known_backends(program):
+    """name -> facts, from `heapgauge backends --json`."""
+    done = subprocess.run([program, "backends", "--json"], capture_output=True, text=True, timeout=60,
+                          stdin=subprocess.DEVNULL)
+    try:
+        listed = store.parse_json(done.stdout)["backends"]
+        return {b["name"]: b for b in listed}
+    except (ValueError, KeyError, TypeError):
+        raise Trouble(f"`heapgauge backends --json` gave no list (exit status {done.returncode}): "
+                      f"{done.stderr.strip()}") from None
+
+
+def choose_backends(wanted, baseline, known):
+    """(specs to measure, those wanted but unavailable). The baseline comes first."""
+    if wanted in (None, "all"):
+        specs = [n for n in known if n != plans.HARNESS]
+    else:
+        specs = [s.strip() for s in wanted.split(",") if s.strip()]
+    specs = [baseline] + [s for s in dict.fromkeys(specs) if s not in (baseline, plans.HARNESS)]
+    chosen, missing = [], []
+    for spec in specs:
+        if "/" in spec or ".so" in spec:
+            if not Path(spec).is_file():
+                raise Trouble(f"{spec}: no such library")
+            chosen.append(spec)
+        elif spec not in known and ":" not in spec:
+            raise Trouble(f"{spec}: unknown backend; known: {', '.join(known)}, or the path of a .so")
+        elif spec in known and not known[spec].get("available"):
+            missing.append({"name": spec, "why": known[spec].get("why") or "not available",
+                            "package": known[spec].get("package")})
+        else:
+            chosen.append(spec)
+    if baseline not in chosen:
+        raise Trouble(f"the baseline {baseline} is not available: {missing[0]['why']}")
+    labels = [plans.backend_label(s) for s in chosen]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise Trouble(f"two backends would both be called {label}: leave one out")
+    return chosen, missing
+
+
+def describe_workloads(specs, program):
+    """The plan's entry of each workload. Trouble if a trace can't be read or a name is unknown."""
+    if not specs:
+        raise Trouble("no workload: name a trace (.hgt) or a benchmark (`heapgauge bench "
+                      "--benchmark_list_tests` lists them)")
+    listed = None
+    found = []
+    for spec in dict.fromkeys(specs):
+        entry = {"name": plans.workload_label(spec), "spec": portable(spec),
+                 "class": plans.workload_class(spec), "operations": None}
+        if spec.endswith(".hgt"):
+            try:
+                entry["sha256"] = store.file_digest(spec)
+            except OSError as error:
+                raise store.explain(error, spec) from None
+        else:
+            if listed is None:
+                listed = set((machine.output_of(program, "bench", "--benchmark_list_tests") or "").split())
+            if listed and spec not in listed:
+                raise Trouble(f"{spec}: neither a trace (.hgt) nor a benchmark that `heapgauge bench "
+                              "--benchmark_list_tests` lists")
+        found.append(entry)
+    names = [w["name"] for w in found]
+    for entry in found:
+        if names.count(entry["name"]) > 1:
+            entry["name"] = entry["spec"].removesuffix(".hgt")
+    return found
+
+
+def portable(path):
+    """A path as it may stand in a published result: relative to the repository if it lies there."""
+    text = str(path)
+    if "/" not in text or not os.path.isabs(text):
+        return text
+    try:
+        return str(Path(text).resolve().relative_to(REPOSITORY))
+    except ValueError:
+        return text
+
+
+def runnable(spec):
+    """The inverse of portable(): a path that can be opened from here, a benchmark's name unchanged."""
+    if spec.endswith(".hgt") and not os.path.exists(spec) and (REPOSITORY / spec).exists():
+        return str(REPOSITORY / spec)
+    return spec
+
+
+def make_plan(options, program, known):
+    """A new plan from the command line."""
+    baseline = options.baseline or "system"
+    specs, missing = choose_backends(options.backends, baseline, known)
+    workloads = describe_workloads(options.workloads, program)
+    memory = options.memory or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 31)
+    return {
+        "plan_version": PLAN_VERSION,
+        "created": machine.now(),
+        "command": shlex.join(["heapgauge", "compare", *map(portable, sys.argv[2:])]),
+        "seed": seed,
+        "quick": options.quick,
+        "rounds": options.rounds or (ROUNDS_QUICK if options.quick else ROUNDS),
+        "budget_s": options.budget,
+        "timeout_s": options.timeout or 60.0,
+        "memory_bytes": memory,
+        "baseline": plans.backend_label(baseline),
+        "entries": plans.entries(specs, baseline),
+        "unavailable": missing,
+        "workloads": workloads,
+        "program_sha256": store.file_digest(program),
+    }
+
+
+def resume_plan(folder, options, program):
+    """The plan on disk, with what may change while going on; Trouble for what may not."""
+    plan = folder.read_json("plan.json")
+    if plan.get("plan_version") != PLAN_VERSION:
+        raise Trouble(f"{folder.path / 'plan.json'}: made by another version of heapgauge: start a new folder")
+    fixed = {
+        "workloads": (options.workloads and [portable(w) for w in dict.fromkeys(options.workloads)],
+                      [w["spec"] for w in plan["workloads"]]),
+        "--baseline": (options.baseline and plans.backend_label(options.baseline), plan["baseline"]),
+        "--seed": (options.seed, plan["seed"]),
+        "--quick": (options.quick or None, plan["quick"]),
+    }
+    for name, (asked, planned) in fixed.items():
+        if asked and asked != planned:
+            raise Trouble(f"{folder.path}: {name} differs from the run begun here ({planned}): leave it "
+                          "out to go on, or start a new folder")
+    if store.file_digest(program) != plan["program_sha256"]:
+        raise Trouble(f"{folder.path}: heapgauge was rebuilt since this run began, so its rounds could not "
+                      "be compared with new ones: start a new folder")
+    for workload in plan["workloads"]:
+        if "sha256" in workload:
+            try:
+                same = store.file_digest(runnable(workload["spec"])) == workload["sha256"]
+            except OSError as error:
+                raise store.explain(error, workload["spec"]) from None
+            if not same:
+                raise Trouble(f"{workload['spec']}: not the trace this run began with: start a new folder")
+    for key, value in (("rounds", options.rounds), ("timeout_s", options.timeout),
+                       ("memory_bytes", options.memory), ("budget_s", options.budget)):
+        if value is not None:
+            plan[key] = value
+    return plan
+
+
+# ---- the oracle first ----
+
+def check_all(folder, plan, program):
+    """Asks the oracle about every trace on every backend. Returns the verdicts, kept one by one."""
+    verdicts = folder.read_json("verdicts.json") if folder.exists("verdicts.json") else []
+    have = {(v["workload"], v["backend"]) for v in verdicts}
+    for workload in plan["workloads"]:
+        for entry in plan["entries"]:
+            pair = (workload["name"], entry["name"])
+            if entry["role"] not in ("baseline", "backend") or pair in have:
+                continue
+            if workload["class"] != "trace":
+                verdict = {"verdict": "not-checked", "detail": "a benchmark, not a stream on disk"}
+            else:
+                verdict = check_one(program, runnable(workload["spec"]), entry["backend"], plan["timeout_s"])
+                say(f"oracle   {pair[0]} on {pair[1]}: {describe_verdict(verdict)}")
+            verdicts.append({"workload": pair[0], "backend": pair[1], **verdict})
+            folder.write_json("verdicts.json", verdicts)
+    return verdicts
+
+
+def check_one(program, trace, backend, timeout_s):
+    """The oracle's verdict on one trace and backend."""
+    limit = max(120.0, 4 * timeout_s)  # the oracle is slower than a measurement
+    with tempfile.TemporaryDirectory(prefix="heapgauge-") as scratch:
+        path = Path(scratch) / "verdict.json"
+        code, said = hyperfine.run_one(
+            [program, "check", f"--backend={backend}", f"--json={path}", trace], limit)
+        if code is None:
+            return {"verdict": "timeout", "detail": said}
+        try:
+            verdict = store.parse_json(path.read_text())
+            if isinstance(verdict["verdict"], str):
+                return verdict
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+    return {"verdict": "error", "detail": f"heapgauge check: exit status {code}: {said}"}
+
+
+def describe_verdict(verdict):
+    """A verdict in a few words."""
+    if verdict["verdict"] == "clean":
+        count = verdict.get("operations")
+        return f"clean ({count:,} operations)" if count else "clean"
+    where = f" {verdict['item']}" if verdict.get("item") else ""
+    at = f" at operation {verdict['operation']}" if verdict.get("operation") is not None else ""
+    detail = f": {verdict['detail']}" if verdict.get("detail") else ""
+    return f"{verdict['verdict']}{where}{at}{detail}"
+
+
+def barred(verdicts):
+    """(workload, entry) that get no number: the oracle did not say clean."""
+    return {(v["workload"], v["backend"]) for v in verdicts if v["verdict"] not in ("clean", "not-checked")}
+
+
+# ---- one operation count for all ----
+
+def calibrate(folder, plan, program, out):
+    """Sets each workload's operation count, once for all backends, so that cells are comparable."""
+    aim = CELL_SECONDS_QUICK if plan["quick"] else CELL_SECONDS
+    for workload in plan["workloads"]:
+        if workload["operations"] is not None:
+            continue
+        speeds = {}
+        for entry in plan["entries"]:
+            if entry["role"] in ("baseline", "backend") and (workload["name"], entry["name"]) not in out:
+                speed = probe(program, runnable(workload["spec"]), entry["backend"], plan)
+                if speed:
+                    speeds[entry["name"]] = speed
+        workload["operations"] = operations_for(speeds.values(), aim)
+        if speeds:
+            low, high = min(speeds.values()), max(speeds.values())
+            say(f"plan     {workload['name']}: {workload['operations']:,} operations a cell "
+                f"({low:.1f} to {high:.1f} ns each)")
+        else:
+            say(f"plan     {workload['name']}: no backend could run it")
+        folder.write_json("plan.json", plan)
+
+
+def probe(program, workload, backend, plan):
+    """ns per operation, roughly: the count grows until a cell is long enough to believe. None: failed."""
+    operations = PROBE_OPERATIONS
+    for _ in range(6):
+        cell = hyperfine.measure(program, workload, backend, operations, plan["timeout_s"],
+                                 plan["memory_bytes"])
+        if cell["status"] != "ok" or not cell.get("seconds") or not cell.get("operations_counted"):
+            return None
+        speed = cell["seconds"] * 1e9 / cell["operations_counted"]
+        if cell["seconds"] >= 0.005 or cell["operations_counted"] < operations:
+            return speed
+        operations *= min(100, math.ceil(0.01 / max(cell["seconds"], 1e-5)))
+    return speed
+
+
+def operations_for(speeds, aim_s):
+    """Operations that take the fastest backend `aim_s`, fewer if the slowest would take too long."""
+    if not speeds:
+        return PROBE_OPERATIONS
+    wanted = min(aim_s * 1e9 / min(speeds), CELL_SECONDS_MAX * 1e9 / max(speeds))
+    step = 10 ** max(0, math.floor(math.log10(max(wanted, 1))) - 1)
+    return max(1000, math.ceil(wanted / step) * step)
+
+
+# ---- rounds ----
+
+def cells_of_round(plan, number, out):
+    """The cells of a round in their order, without those that are barred."""
+    by_name = {w["name"]: w for w in plan["workloads"]}
+    entries = {e["name"]: e for e in plan["entries"]}
+    cells = []
+    for name, entry in plans.round_order(list(by_name), list(entries), number, plan["seed"]):
+        subject = plan["baseline"] if entries[entry]["role"] == "control" else entry
+        if (name, subject) in out:
+            continue
+        workload = by_name[name]
+        cells.append({"name": f"{name}/backend:{entry}", "label": name, "entry": entry,
+                      "workload": runnable(workload["spec"]), "backend": entries[entry]["backend"],
+                      "operations": workload["operations"]})
+    return cells
+
+
+def run_rounds(folder, plan, program, out):
+    """Runs the rounds that are missing. Returns all of them."""
+    rounds = folder.read_rounds()
+    started = time.monotonic()
+    begun_at = len(rounds)
+    while not enough(rounds, plan, time.monotonic() - started, begun_at):
+        number = len(rounds) + 1
+        cells = cells_of_round(plan, number, out)
+        if not cells:
+            say("rounds   nothing to measure: every cell is excluded")
+            break
+        folder.require_space()
+        show = Progress(number, plan["rounds"], len(cells), started, begun_at)
+        result = hyperfine.run_round(program, number, cells, folder.path / "rounds", plan["timeout_s"],
+                                     plan["memory_bytes"], show.cells)
+        result["seed"] = plan["seed"]
+        folder.write_json(f"rounds/{number:03d}.json", result)
+        rounds.append(result)
+        show.done()
+    return rounds
+
+
+def enough(rounds, plan, elapsed_s, begun_at):
+    """True when no further round is to be run."""
+    budget = plan.get("budget_s")
+    if budget is None:
+        return len(rounds) >= plan["rounds"]
+    if len(rounds) < 6:
+        return False
+    per_round = elapsed_s / max(1, len(rounds) - begun_at)
+    if len(rounds) > begun_at and elapsed_s + per_round > budget:
+        return True
+    return analysis.widest_interval(plan, rounds) <= TARGET_WIDTH
+
+
+class Progress:
+    """Says on stderr how far the rounds are; rewrites one line on a terminal."""
+
+    def __init__(self, number, total, count, started, begun_at):
+        self.number, self.total, self.count = number, max(total, number), count
+        self.started, self.begun_at = started, begun_at
+
+    def cells(self, done):
+        """Within a round, on a terminal only."""
+        print(f"\rround    {self.number}/{self.total}, cell {done}/{self.count} ", end="", file=sys.stderr,
+              flush=True)
+
+    def done(self):
+        """A round has ended."""
+        per_round = (time.monotonic() - self.started) / (self.number - self.begun_at)
+        left = per_round * (self.total - self.number)
+        start = "\r" if sys.stderr.isatty() else ""
+        say(f"{start}round    {self.number}/{self.total}: {self.count} cells, {per_round:.1f} s a round, "
+            f"{left:.0f} s left   ")
+
+
+# ---- context ----
+
+def write_context(folder, program, known, plan, before, rounds_before, rounds):
+    """Adds this session to context.json: the machine's facts, and how busy it was before and after."""
+    context = folder.read_json("context.json") if folder.exists("context.json") else {"sessions": []}
+    after = machine.reading()
+    facts = machine.facts(program, REPOSITORY)
+    facts["cmdline"] = plan["command"]
+    facts["seed"] = str(plan["seed"])
+    facts["host_name"] = socket.gethostname()
+    for key, name in (("steal_ticks", "steal_ticks_delta"), ("context_switches", "ctx_switches")):
+        if before[key] is not None and after[key] is not None:
+            facts[name] = str(after[key] - before[key])
+    context["context"] = facts
+    context["num_cpus"] = os.cpu_count()
+    context["caches"] = machine.caches()
+    context["sessions"].append({"before": before, "after": after, "rounds_before": rounds_before,
+                                "rounds_after": len(rounds)})
+    folder.write_json("context.json", context)
+
+
+def served_by(known, plan):
+    """Facts of the backends measured, with paths fit for publishing."""
+    labels = [e["name"] for e in plan["entries"] if e["role"] != "control"]
+    specs = {e["name"]: e["backend"] for e in plan["entries"]}
+    found = []
+    for label in labels:
+        facts = dict(known.get(specs[label], {"name": label, "available": True}))
+        path = facts.get("path") or (specs[label] if "/" in specs[label] else None)
+        if path:
+            if not facts.get("sha256") and Path(path).is_file():
+                facts["sha256"] = store.file_digest(path)
+            facts["path"] = portable(path)
+        facts["name"] = label
+        found.append(facts)
+    return found
+
+
+def main(argv):
+    """Runs `heapgauge compare` and returns its exit status."""
+    options = parse(argv)
+    program = program_path()
+    hyperfine.require()
+    output = options.output or f"results/{datetime.now():%Y-%m-%d-%H%M%S}"
+    folder = store.Folder(output)
+    resuming = folder.exists()
+    if resuming and not options.resume:
+        raise Trouble(f"{output}: holds a run already: add --resume to go on with it, or choose another -o")
+    if options.resume and not resuming and not options.workloads:
+        raise Trouble(f"{output}: no run to resume here")
+    known = known_backends(program)
+    plan = resume_plan(folder, options, program) if resuming else make_plan(options, program, known)
+    folder.create()
+    folder.lock()
+    backends = served_by(known, plan)
+    if folder.exists("backends.json"):
+        require_same_libraries(folder, backends)
+    folder.write_json("plan.json", plan)
+    folder.write_json("backends.json", backends)
+    for missing in plan["unavailable"]:
+        package = f": apt-get install {missing['package']}" if missing.get("package") else ""
+        say(f"left out {missing['name']}: {missing['why']}{package}")
+
+    before = machine.reading()
+    verdicts = check_all(folder, plan, program)
+    out = barred(verdicts)
+    calibrate(folder, plan, program, out)
+    rounds_before = len(folder.read_rounds())
+    rounds = run_rounds(folder, plan, program, out)
+    write_context(folder, program, known, plan, before, rounds_before, rounds)
+
+    model = report.publish(folder)
+    print(report.table_text(model))
+    say(f"results  {output}/table.md, results.json, rounds/ (raw)")
+    return EXIT_FINDING if model["findings"] else EXIT_WELL
+
+
+def require_same_libraries(folder, backends):
+    """Trouble if a library was replaced since the run began."""
+    then = {b["name"]: b.get("sha256") for b in folder.read_json("backends.json")}
+    for backend in backends:
+        if then.get(backend["name"]) != backend.get("sha256"):
+            raise Trouble(f"{backend['name']}: its library changed since this run began: start a new folder")

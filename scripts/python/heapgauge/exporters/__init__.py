@@ -1,0 +1,24 @@
+"""Writers of tables: one file an exporter, each a function from the model to text.
+
+To add one (a page, another dashboard): write a module with `render(model) -> str` and list it here.
+Exporters compute nothing: every number they show is in the model.
+"""
+
+from importlib import import_module
+
+# output file -> module. The order is the order of writing.
+EXPORTERS = {
+    "results.json": "results_json",
+    "table.md": "markdown",
+    "table.csv": "csv_table",
+    "table.tex": "latex",
+    "google-benchmark.json": "google_benchmark",
+    "dashboard.json": "dashboard",
+    "bencher.json": "bencher",
+    "action-benchmark.json": "action_benchmark",
+}
+
+
+def render(file_name, model):
+    """The text of one output file."""
+    return import_module(f".{EXPORTERS[file_name]}", __name__).render(model)

@@ -1,0 +1,118 @@
+"""table.md: for a README or a terminal. Numbers, intervals and words; no shades."""
+
+from . import words
+
+COLUMNS = ("workload", "backend", "time / {baseline}", "verdict", "ns/op", "allocator's share",
+           "rss / live", "peak RSS, MiB")
+LEFT = ("workload", "backend", "verdict")
+
+
+def render(model):
+    """The whole document."""
+    parts = [heading(model), noise(model), main_table(model), means_table(model), exclusions(model),
+             reading_guide(model)]
+    return "\n".join(part for part in parts if part)
+
+
+def aligned(header, rows, left):
+    """A Markdown table whose columns also line up in a terminal."""
+    rows = [[str(c).replace("|", "\\|") for c in row] for row in rows]
+    widths = [max(len(header[i]), *(len(r[i]) for r in rows)) for i in range(len(header))]
+
+    def line(cells):
+        return "| " + " | ".join(c.ljust(w) if h in left else c.rjust(w)
+                                 for c, w, h in zip(cells, widths, header)) + " |"
+
+    rule = "|" + "|".join(":" + "-" * (w + 1) if h in left else "-" * (w + 1) + ":"
+                          for w, h in zip(widths, header)) + "|"
+    return "\n".join([line(header), rule, *(line(r) for r in rows)]) + "\n"
+
+
+def heading(model):
+    """What was measured, where."""
+    context = model["context"]
+    served = "; ".join(f"{b['name']} {b['version']}" if b.get("version") else b["name"]
+                       for b in model["backends"] if b["name"] != "null")
+    lines = [f"# {model['name'] or 'Results'}", "",
+             f"{model['created'][:10]} · {context.get('cpu_model', 'unknown CPU')} × {model['num_cpus']} · "
+             f"{context.get('distribution', 'unknown system')} · {context.get('kernel', 'unknown kernel')}",
+             f"Backends: {served}.",
+             f"{model['rounds']} rounds, order seed {model['seed']}."]
+    for gone in model["unavailable"]:
+        package = f" (`apt-get install {gone['package']}`)" if gone.get("package") else ""
+        lines.append(f"Left out: {gone['name']}: {gone['why']}{package}.")
+    return "\n".join(lines) + "\n"
+
+
+def noise(model):
+    """The noise floor, and the stamp if the machine was not to be trusted."""
+    if model["noisy"]:
+        rows = ", ".join(w["name"] for w in model["workloads"] if w["noisy"])
+        return (f"**NOISY**: on {rows} the baseline differs from itself. Its rows prove nothing; run again on a "
+                "quieter machine (`heapgauge doctor` says what disturbs).\n")
+    if model["noise_floor"] is None:
+        return "Too few rounds for intervals: at least 6 are needed (`--resume --rounds=N` adds some).\n"
+    return f"Noise floor: up to {model['noise_floor']:.1%} (the baseline against itself, rows A/A).\n"
+
+
+def main_table(model):
+    """One row a cell."""
+    header = [c.format(baseline=model["baseline"]) for c in COLUMNS]
+    rows = []
+    for workload in model["workloads"]:
+        label = workload["name"]  # only in the first of its rows
+        for cell in words.cells_of(model, workload["name"]):
+            rows.append([label, words.shown_name(cell), *numbers(cell)])
+            label = ""
+    return aligned(header, rows, LEFT)
+
+
+def numbers(cell):
+    """The columns after the names."""
+    if cell["status"] != "ok":
+        return ["", cell["status"], "", "", "", ""]
+    if cell["role"] == "baseline":
+        ratio, word = "1", "baseline"
+    elif cell["time_ratio"]:
+        ratio, word = words.ratio(cell["time_ratio"]), cell["time_ratio"]["word"]
+    else:
+        ratio, word = "", "no baseline"
+    footprint = cell["footprint"]
+    return [ratio, word, words.number(cell["time"]["median"]), words.percent(cell["share"]),
+            f"{footprint['median']:.2f}" if footprint else "", words.mebibytes(cell["rss_peak_bytes"])]
+
+
+def means_table(model):
+    """Geometric means per class of workload; of one workload there is nothing to average."""
+    means = [m for m in model["means"] if len(m["workloads"]) + len(m["excluded"]) > 1]
+    if not means:
+        return ""
+    header = ["geometric mean", "class", "backend", f"/ {model['baseline']}", "workloads", "left out"]
+    rows = []
+    for mean in means:
+        gone = ", ".join(f"{e['workload']} ({e['why']})" for e in mean["excluded"])
+        rows.append([mean["quantity"], mean["class"], mean["backend"], words.ratio(mean),
+                     str(len(mean["workloads"])), gone])
+    return aligned(header, rows, ("geometric mean", "class", "backend", "left out"))
+
+
+def exclusions(model):
+    """Cells without a number, each with what it is."""
+    gone = [c for c in model["cells"] if c["status"] != "ok" and c["role"] != "control"]
+    if not gone:
+        return ""
+    lines = [f"- {c['backend']} on {c['workload']}: {words.excluded(c)}" for c in gone]
+    return "Without a number:\n\n" + "\n".join(lines) + "\n"
+
+
+def reading_guide(model):
+    """How to read the table, in a few lines."""
+    base = model["baseline"]
+    return (
+        f"Time / {base}: median over rounds of the ratio within a round, with its exact "
+        f"{model['confidence']:.0%} interval; below 1 is faster. faster and slower are proven (Holm-adjusted, "
+        f"beyond the noise floor); equivalent is within ±{model['equivalence_margin']:.0%}; inconclusive is "
+        "neither.\nAllocator's share: time not spent by the harness itself, measured with a backend that only "
+        "bumps a pointer.\nrss / live: resident memory over bytes requested, at the moment most was live, idle "
+        "process subtracted; empty where too little was live to say.\n"
+        f"Made by `{model['command']}`; raw data in rounds/, every number in results.json.\n")

@@ -1,0 +1,48 @@
+"""How numbers and statuses are worded, the same in every table."""
+
+import math
+
+
+def number(value, digits=3):
+    """A number with `digits` significant digits and no exponent; "" for None."""
+    if value is None:
+        return ""
+    if value == 0:
+        return "0"
+    value = float(f"{value:.{digits}g}")
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+def ratio(block):
+    """`0.606 [0.574, 0.640]`; without an interval while rounds are too few."""
+    if not block:
+        return ""
+    if block["low"] is None:
+        return f"{block['value']:.3f}"
+    return f"{block['value']:.3f} [{block['low']:.3f}, {block['high']:.3f}]"
+
+
+def mebibytes(value):
+    """Bytes as MiB."""
+    return number(None if value is None else value / (1 << 20))
+
+
+def percent(value):
+    """A fraction as percent."""
+    return "" if value is None else f"{value:.0%}"
+
+
+def excluded(cell):
+    """A cell without a number, in words: `broken: C4 ...`."""
+    return f"{cell['status']}: {cell['detail']}" if cell["detail"] else cell["status"]
+
+
+def cells_of(model, workload):
+    """A workload's cells in the order of the table, the null backend left out."""
+    return [c for c in model["cells"] if c["workload"] == workload and c["role"] != "harness"]
+
+
+def shown_name(cell):
+    """A backend's name in a table; the control is called what it is."""
+    return f"{cell['backend'].split('#')[0]} (A/A)" if cell["role"] == "control" else cell["backend"]

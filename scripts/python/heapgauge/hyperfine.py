@@ -1,0 +1,168 @@
+"""Runs the cells of one round, each in a fresh process, by one call of hyperfine.
+
+hyperfine times all runs of one command before the next, so it can't interleave; one call a round, every
+command once, in our order, does. Its -i keeps a failing cell from ending the round; what failed is
+seen from the exit codes and from the cell's own JSON.
+"""
+
+import ctypes
+import os
+import select
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from . import machine, store
+from .errors import Trouble
+
+GRACE_SECONDS = 5  # what the cell itself gets to notice its timeout, before it is killed from outside
+
+
+def require():
+    """Raises Trouble unless hyperfine is here."""
+    for program, package in (("hyperfine", "hyperfine"), ("timeout", "coreutils")):
+        if not shutil.which(program):
+            raise Trouble(f"{program} is missing, which runs the cells: apt-get install {package}")
+
+
+def cell_command(program, workload, backend, operations, timeout_s, memory_bytes):
+    """The command that measures one cell, as a list; --json is added by who runs it."""
+    return [program, "cell", workload, f"--backend={backend}", f"--ops={operations}",
+            f"--timeout={timeout_s:g}", f"--memory={memory_bytes}"]
+
+
+def die_with_parent():
+    """In the child: SIGKILL when the parent ends, so that a killed compare leaves nothing measuring."""
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def kill_session(session):
+    """Ends every process of a session, its process groups included."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getsid(int(entry.name)) == session:
+                os.kill(int(entry.name), signal.SIGKILL)
+        except (OSError, ValueError):
+            pass  # it ended meanwhile
+
+
+def run_one(command, timeout_s):
+    """Runs one command to its end or its kill; (exit status, last line of what it said)."""
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE, start_new_session=True, preexec_fn=die_with_parent)
+    try:
+        _, said = child.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        kill_session(child.pid)
+        child.communicate()
+        return None, f"killed after {timeout_s:g} s"
+    except BaseException:
+        kill_session(child.pid)
+        raise
+    lines = said.decode(errors="replace").strip().splitlines()
+    return child.returncode, lines[-1] if lines else ""
+
+
+def read_cell(path):
+    """A cell's JSON and None, or None and what is wrong with it."""
+    try:
+        value = store.parse_json(path.read_text())
+    except FileNotFoundError:
+        return None, "wrote no result"
+    except (ValueError, OSError) as error:
+        return None, f"wrote a result that is not JSON ({error})"
+    if not isinstance(value, dict) or not isinstance(value.get("status"), str):
+        return None, "wrote a result without a status"
+    return value, None
+
+
+def measure(program, workload, backend, operations, timeout_s, memory_bytes):
+    """One cell outside a round (calibration): its JSON, or a made-up one that says what went wrong."""
+    with tempfile.TemporaryDirectory(prefix="heapgauge-") as folder:
+        path = Path(folder) / "cell.json"
+        command = cell_command(program, workload, backend, operations, timeout_s, memory_bytes)
+        code, said = run_one([*command, f"--json={path}"], timeout_s + GRACE_SECONDS)
+        cell, problem = read_cell(path)
+    if cell is not None:
+        return cell
+    status = "timeout" if code is None else "error"
+    return {"status": status, "detail": f"heapgauge cell {problem}: exit status {code}: {said}"}
+
+
+def run_round(program, number, cells, folder, timeout_s, memory_bytes, progress):
+    """Runs `cells`, dicts with name, workload, entry, backend and operations, in their order.
+
+    Returns the round as it is stored. `progress` is called with the number of cells done.
+    """
+    work = Path(tempfile.mkdtemp(prefix=".round-", suffix=".tmp", dir=folder))
+    try:
+        export = work / "hyperfine.json"
+        arguments = ["hyperfine", "-N", "--style", "none", "--warmup", "0", "--runs", "1", "-i",
+                     "--export-json", str(export)]
+        commands = []
+        for position, cell in enumerate(cells):
+            command = cell_command(program, cell["workload"], cell["backend"], cell["operations"],
+                                   timeout_s, memory_bytes)
+            commands.append(command)
+            guarded = ["timeout", f"--kill-after={GRACE_SECONDS}", f"{timeout_s + GRACE_SECONDS:g}",
+                       *command, f"--json={work / f'{position:04d}.json'}"]
+            arguments += ["-n", cell["name"], shlex.join(guarded)]
+        before = machine.reading()
+        results = run_hyperfine(arguments, export, work, len(cells), progress)
+        after = machine.reading()
+        for position, (result, cell, command) in enumerate(zip(results, cells, commands)):
+            found, problem = read_cell(work / f"{position:04d}.json")
+            code = (result.get("exit_codes") or [None])[0]
+            if found is None:
+                status = {124: "timeout", 137: "timeout"}.get(code, "error")
+                found = {"status": status, "detail": f"heapgauge cell {problem}, exit status {code}"}
+            result.update(position=position, workload=cell["label"], entry=cell["entry"],
+                          command_line=shlex.join(command), cell=found)
+        return {"round_version": 1, "round": number, "before": before, "after": after,
+                "results": results}
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def run_hyperfine(arguments, export, work, count, progress):
+    """One call of hyperfine; the entries of its export."""
+    with open(work / "said", "w+") as said:
+        child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                 stderr=said, start_new_session=True, preexec_fn=die_with_parent)
+        try:
+            watch(child, work, count, progress)
+        except BaseException:
+            kill_session(child.pid)
+            child.wait()
+            raise
+        said.seek(0)
+        words = " ".join(said.read().split())
+    if child.returncode != 0 or not export.exists():
+        raise Trouble(f"hyperfine failed with exit status {child.returncode}: {words or 'it said nothing'}"
+                      "; finished rounds are kept, and --resume goes on")
+    try:
+        results = store.parse_json(export.read_text())["results"]
+    except (ValueError, KeyError) as error:
+        raise Trouble(f"hyperfine wrote no usable record ({error}); finished rounds are kept, and "
+                      "--resume goes on") from None
+    if len(results) != count:
+        raise Trouble(f"hyperfine recorded {len(results)} of {count} cells; finished rounds are kept, "
+                      "and --resume goes on")
+    return results
+
+
+def watch(child, work, count, progress):
+    """Waits for the round; on a terminal reports cells done, once a second so as not to disturb them."""
+    if sys.stderr.isatty():
+        ended = select.poll()
+        handle = os.pidfd_open(child.pid)
+        ended.register(handle, select.POLLIN)
+        while not ended.poll(1000):
+            progress(min(count, sum(1 for _ in work.glob("[0-9]*.json"))))
+        os.close(handle)
+    child.wait()

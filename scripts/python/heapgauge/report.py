@@ -1,0 +1,65 @@
+"""`heapgauge report`: turns a results folder into tables, in the folder itself."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from . import analysis, exporters, store
+from .errors import EXIT_FINDING, EXIT_WELL, Trouble
+
+
+def load(folder):
+    """The model of a results folder. Trouble names the file that is missing, cut or edited."""
+    if folder.exists("merged.json"):
+        raise Trouble(f"{folder.path}: a merged folder: name one of its parts, or use `heapgauge merge`")
+    plan = folder.read_json("plan.json")
+    rounds = folder.read_rounds()
+    verdicts = folder.read_json("verdicts.json")
+    if folder.exists("context.json") or "context.json" in folder.sums:
+        context = folder.read_json("context.json")
+    else:
+        context = {}  # the run was stopped before its first session ended
+    try:
+        return analysis.build(plan, folder.read_json("backends.json"), verdicts, context, rounds,
+                              name=folder.path.resolve().name)
+    except (KeyError, TypeError, AttributeError, StopIteration) as error:
+        raise Trouble(f"{folder.path}: its files do not fit together ({type(error).__name__}: {error}): made "
+                      "by another version of heapgauge?") from None
+
+
+def publish(folder, names=None):
+    """Writes the outputs (all, or those named) and returns the model."""
+    model = load(folder)
+    for name in names or exporters.EXPORTERS:
+        store.write_atomic(folder.path / name, exporters.render(name, model).encode())
+    return model
+
+
+def table_text(model):
+    """What is printed: table.md."""
+    return exporters.render("table.md", model)
+
+
+def main(argv):
+    """Runs `heapgauge report` and returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="heapgauge report", description="Writes the tables of a results folder, from its raw rounds.",
+        epilog="Exit status: 0 well; 1 the results hold a finding; 2 usage, or a file that is missing, "
+               "cut or edited.")
+    parser.add_argument("folder", metavar="DIR")
+    parser.add_argument("--only", metavar="FILE", action="append", choices=list(exporters.EXPORTERS),
+                        help="write only this output; may be repeated: " + ", ".join(exporters.EXPORTERS))
+    parser.add_argument("--quiet", action="store_true", help="don't print the table")
+    options = parser.parse_args(argv)
+    folder = store.Folder(Path(options.folder))
+    if folder.exists("merged.json"):
+        from . import merge
+        model_text, findings = merge.publish(folder)
+    else:
+        model = publish(folder, options.only)
+        model_text, findings = table_text(model), model["findings"]
+    if not options.quiet:
+        print(model_text)
+    for finding in findings:
+        print(f"finding: {finding}", file=sys.stderr)
+    return EXIT_FINDING if findings else EXIT_WELL

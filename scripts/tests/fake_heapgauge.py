@@ -1,0 +1,117 @@
+#!/usr/bin/python3 -SE
+"""A heapgauge for tests: answers as the real one does, with made-up figures and faults on demand.
+
+FAKE_CONFIG names a JSON file: {"ns": {backend: ns per operation}, "noise": relative spread,
+"fault": {"workload on backend": word}, "footprint": {backend: rss/live}, "missing": [backend]}.
+Fault words: crash, hang, garbage, nothing, nan, dies, miscount, short, broken, check-crash, unsupported.
+Every cell appends a line to FAKE_LOG when that is set.
+"""
+
+import json
+import os
+import random
+import sys
+import time
+
+config = {}
+if os.environ.get("FAKE_CONFIG"):
+    with open(os.environ["FAKE_CONFIG"]) as file:
+        config = json.load(file)
+NS = {"system": 20.0, "core": 30.0, "jemalloc": 15.0, "mimalloc": 10.0, "null": 2.0}
+NS.update(config.get("ns", {}))
+
+
+def option(name, default=None):
+    for word in sys.argv:
+        if word.startswith(f"--{name}="):
+            return word.split("=", 1)[1]
+    return default
+
+
+def write(value):
+    with open(option("json"), "w") as file:
+        json.dump(value, file)
+
+
+def fault(workload, backend):
+    faults = config.get("fault", {})
+    name = os.path.basename(workload).removesuffix(".hgt")
+    word = faults.get(f"{name} on {backend}", "")
+    word, _, chance = word.partition(":")
+    return word if not chance or random.random() < float(chance) else ""
+
+
+def backends():
+    missing = config.get("missing", [])
+    print(json.dumps({"backends": [
+        {"name": n, "available": n not in missing, "why": "not installed" if n in missing else "",
+         "package": f"lib{n}" if n in missing else None, "version": "1.0", "path": "/usr/lib/libfake.so",
+         "sha256": "0" * 64, "align_min": 16, "align_max": 1 << 30, "tunables": ""} for n in NS]}))
+    return 0
+
+
+def check():
+    backend, trace = option("backend"), sys.argv[-1]
+    word = fault(trace, backend)
+    if word == "broken":
+        write({"verdict": "broken", "item": "C4", "operation": 123, "detail": "block not aligned", "operations": 500})
+        return 1
+    if word == "check-crash":
+        write({"verdict": "crashed", "operation": 7, "detail": "SIGSEGV"})
+        return 1
+    if word == "check-garbage":
+        with open(option("json"), "w") as file:
+            file.write("{")
+        return 0
+    write({"verdict": "clean", "operations": 500})
+    return 0
+
+
+def cell():
+    workload, backend, asked = sys.argv[2], option("backend"), int(option("ops"))
+    if os.environ.get("FAKE_LOG"):
+        with open(os.environ["FAKE_LOG"], "a") as log:
+            log.write(f"{workload} {backend} {asked}\n")
+    time.sleep(config.get("sleep", 0))
+    word = fault(workload, backend)
+    if word == "hang":
+        time.sleep(3600)
+    if word == "nothing":
+        return 0
+    if word == "dies":
+        os.kill(os.getpid(), 11)
+    if word in ("garbage", "nan"):
+        with open(option("json"), "w") as file:
+            file.write("{\"status\": \"ok" if word == "garbage" else '{"status": "ok", "seconds": NaN}')
+        return 0
+    base = {"cell_version": 1, "workload": workload, "backend": backend, "threads": 1, "operations_asked": asked}
+    if word in ("crash", "unsupported", "timeout", "out-of-memory"):
+        status = "crashed" if word == "crash" else word
+        write({**base, "status": status, "detail": "SIGSEGV" if word == "crash" else "as told"})
+        return 0
+    drift = random.gauss(0, config.get("noise", 0.01))
+    seconds = asked * NS.get(backend, 25.0) * 1e-9 * (1 + drift)
+    if word == "short":
+        seconds = 1e-5
+    live, idle = 100 << 20, 3 << 20
+    rss = idle + int(live * config.get("footprint", {}).get(backend, 1.2))
+    write({**base, "status": "ok", "detail": "", "operations_counted": asked - (word == "miscount"),
+           "seconds": seconds, "cpu_seconds": seconds * 0.98, "ns_per_op": seconds * 1e9 / asked,
+           "live_peak_bytes": live, "rss_baseline_bytes": idle, "rss_at_live_peak_bytes": rss,
+           "rss_peak_bytes": rss + 4096, "rss_end_bytes": idle, "minor_faults": 100,
+           "backend_version": "1.0", "backend_path": "/usr/lib/libfake.so"})
+    return 0
+
+
+def main():
+    word = sys.argv[1]
+    if word == "--version":
+        print("heapgauge 0.0 (fake)")
+        return 0
+    if word == "bench":
+        print("pair/size:64\npair/size:1024\nlarson/threads:2")
+        return 0
+    return {"backends": backends, "check": check, "cell": cell}[word]()
+
+
+sys.exit(main())
