@@ -695,7 +695,7 @@ static enum hg_status look_up(hg_trace_reader *r, uint64_t index, uint64_t *offs
 }
 
 enum hg_status hg_trace_reader_seek(hg_trace_reader *r, uint64_t index) {
-    uint64_t offset;
+    uint64_t offset = 0;
     uint32_t op_count = 0;
     if (!r->index_offset || index >= r->totals.operation_count)
         return HG_ERR_USAGE;
