@@ -1,0 +1,476 @@
+#include "arena.h"
+
+#include <string.h>
+
+#include "os.h"
+
+enum {
+    EXACT_BINS = 128,            /* one length each; then four per doubling */
+    SCAN_MAX = 16,               /* runs looked at for the best fit */
+    RETAIN_MIN_SIZE = 1 << 20,   /* dirty bytes always allowed */
+    RETAIN_EXTRA_MAX = 64 << 20, /* dirty bytes allowed to a program that keeps missing them */
+    COMMIT_STEP_SIZE = 4 << 20,
+    RETAIN_SPAN_MS = 1000,
+};
+
+static unsigned bin_of(size_t length) {
+    if (length < EXACT_BINS)
+        return (unsigned)length;
+    unsigned log2 = 63 - (unsigned)__builtin_clzll((unsigned long long)length);
+    unsigned bin = EXACT_BINS + (log2 - 7) * 4 + (unsigned)((length >> (log2 - 2)) & 3);
+    return bin < HG__BINS ? bin : HG__BINS - 1;
+}
+
+static bool is_free(const struct hg__run *run) {
+    return run->kind <= HG__FREE_DIRTY;
+}
+
+/* Writes the boundary records of a run. */
+static void mark(struct hg__arena *a, size_t g, size_t length, enum hg__run_kind kind) {
+    struct hg__run *first = hg__run(a, g), *last = hg__run(a, g + length - 1);
+    first->head = last->head = (uint32_t)g;
+    first->kind = last->kind = (uint8_t)kind;
+    first->length = (uint32_t)length;
+}
+
+static void link_free(struct hg__arena *a, size_t g, size_t length, enum hg__run_kind kind) {
+    mark(a, g, length, kind);
+    struct hg__bins *bins = &a->bins[kind];
+    unsigned bin = bin_of(length);
+    struct hg__run *run = hg__run(a, g);
+    run->prev = 0;
+    run->next = bins->first[bin];
+    if (run->next)
+        hg__run(a, run->next)->prev = (uint32_t)g;
+    bins->first[bin] = (uint32_t)g;
+    bins->mask[bin / 64] |= (uint64_t)1 << bin % 64;
+    if (kind == HG__FREE_DIRTY)
+        a->dirty += length;
+}
+
+static void unlink_free(struct hg__arena *a, size_t g) {
+    struct hg__run *run = hg__run(a, g);
+    struct hg__bins *bins = &a->bins[run->kind];
+    unsigned bin = bin_of(run->length);
+    if (run->next)
+        hg__run(a, run->next)->prev = run->prev;
+    if (run->prev)
+        hg__run(a, run->prev)->next = run->next;
+    else if (!(bins->first[bin] = run->next))
+        bins->mask[bin / 64] &= ~((uint64_t)1 << bin % 64);
+    if (run->kind == HG__FREE_DIRTY)
+        a->dirty -= run->length;
+}
+
+/* Makes [g, g + length) free:  [kind][g..][kind] => [---- kind ----]. A clean run at the frontier
+ * becomes never-used memory again. */
+static void insert_free(struct hg__arena *a, size_t g, size_t length, enum hg__run_kind kind) {
+    size_t right = g + length;
+    if (right < a->frontier && hg__run(a, right)->kind == kind) {
+        length += hg__run(a, right)->length;
+        unlink_free(a, right);
+    }
+    if (g > 1 && hg__run(a, g - 1)->kind == kind) {
+        size_t left = hg__run(a, g - 1)->head;
+        length += hg__run(a, left)->length;
+        unlink_free(a, left);
+        g = left;
+    }
+    if (kind == HG__FREE_CLEAN && a->os && g + length == a->frontier)
+        a->frontier = g;
+    else
+        link_free(a, g, length, kind);
+}
+
+/* First granule >= g whose address is a multiple of `align` (>= a granule). */
+static size_t align_up(const struct hg__arena *a, size_t g, size_t align) {
+    uintptr_t at = hg__round_up(a->base + (g << a->shift), align);
+    return (at - a->base) >> a->shift;
+}
+
+/* The best of a few: the shortest fitting run, the lower address among equals. */
+static size_t best_in_bin(const struct hg__arena *a, uint32_t g, size_t length, size_t align) {
+    size_t best = 0, best_length = SIZE_MAX;
+    for (int seen = 0; g && seen < SCAN_MAX; g = hg__run(a, g)->next, seen++) {
+        const struct hg__run *run = hg__run(a, g);
+        if (align_up(a, g, align) - g + length > run->length)
+            continue;
+        if (run->length < best_length || (run->length == best_length && g < best)) {
+            best = g;
+            best_length = run->length;
+        }
+    }
+    return best;
+}
+
+/* A free run that holds `length` granules aligned, in the order of bins; 0 iff none was found. */
+static size_t find(const struct hg__arena *a, const struct hg__bins *bins, size_t length,
+                   size_t align) {
+    unsigned bin = bin_of(length);
+    uint64_t mask = bins->mask[bin / 64] & (~(uint64_t)0 << bin % 64);
+    for (unsigned word = bin / 64;;) {
+        for (; mask; mask &= mask - 1) {
+            bin = word * 64 + (unsigned)__builtin_ctzll(mask);
+            size_t g = best_in_bin(a, bins->first[bin], length, align);
+            if (g)
+                return g;
+        }
+        if (++word == HG__BINS / 64)
+            return 0;
+        mask = bins->mask[word];
+    }
+}
+
+/* Makes the entries of granules below `target` accessible in a table of `each` bytes a granule. */
+static bool commit_table(const struct hg__arena *a, void *table, size_t each, size_t target) {
+    uintptr_t page = hg__os_page_size();
+    uintptr_t from = ((uintptr_t)table + a->committed * each) & (0 - page);
+    uintptr_t to = hg__round_up((uintptr_t)table + target * each, page);
+    return hg__os_commit((void *)from, to - from, target << a->shift);
+}
+
+/* Makes granules below `end` accessible, with their share of the metadata. */
+static bool commit(struct hg__arena *a, size_t end) {
+    if (end <= a->committed)
+        return true;
+    if (end > a->granule_count)
+        return false;
+    size_t step = ((size_t)COMMIT_STEP_SIZE >> a->shift) + a->committed / 8;
+    size_t target = a->committed + step > end ? a->committed + step : end;
+    if (target > a->granule_count)
+        target = a->granule_count;
+    for (;; target = end) {
+        bool ok = hg__os_commit(hg__address(a, a->committed), (target - a->committed) << a->shift,
+                                target << a->shift);
+        ok = ok && commit_table(a, a->map, sizeof *a->map, target);
+        ok = ok && commit_table(a, a->runs, a->stride, target);
+        if (HG_HARDENED)
+            ok = ok && commit_table(a, a->shadow, ((size_t)1 << a->shift) / HG__STEP, target);
+        if (ok)
+            break;
+        if (target == end)
+            return false;
+    }
+    __atomic_store_n(&a->committed, target, __ATOMIC_RELAXED);
+    return true;
+}
+
+/* Takes aligned memory beyond the frontier; 0 iff there is none. */
+static size_t take_frontier(struct hg__arena *a, size_t length, size_t align) {
+    size_t g = align_up(a, a->frontier, align);
+    if (g > a->granule_count || length > a->granule_count - g || !commit(a, g + length))
+        return 0;
+    size_t gap = a->frontier;
+    a->frontier = g + length;
+    mark(a, g, length, HG__META); /* in use, so that the gap is not joined to it */
+    if (g > gap)
+        insert_free(a, gap, g - gap, a->os ? HG__FREE_CLEAN : HG__FREE_DIRTY);
+    return g;
+}
+
+/* Takes `length` aligned granules out of free run `g`, giving back what is over at both ends. */
+static size_t take_from(struct hg__arena *a, size_t g, size_t length, size_t align) {
+    enum hg__run_kind kind = hg__run(a, g)->kind;
+    size_t end = g + hg__run(a, g)->length, at = align_up(a, g, align);
+    unlink_free(a, g);
+    if (at > g)
+        link_free(a, g, at - g, kind);
+    if (end > at + length)
+        link_free(a, at + length, end - at - length, kind);
+    return at;
+}
+
+/* Largest first, which costs the fewest calls and leaves the runs that slabs are made from. */
+static size_t purge_to(struct hg__arena *a, size_t keep) {
+    struct hg__bins *bins = &a->bins[HG__FREE_DIRTY];
+    size_t size = 0;
+    for (int bin = HG__BINS - 1; bin > 0 && a->os && a->dirty > keep; bin--)
+        for (uint32_t g = bins->first[bin], next; g && a->dirty > keep; g = next) {
+            size_t length = hg__run(a, g)->length;
+            next = hg__run(a, g)->next;
+            if (!hg__os_purge(hg__address(a, g), length << a->shift))
+                continue;
+            unlink_free(a, g);
+            insert_free(a, g, length, HG__FREE_CLEAN);
+            size += length << a->shift;
+        }
+    a->purged_size += size;
+    return size;
+}
+
+static bool request_fails(struct hg__arena *a) {
+    a->request_count++;
+    return a->fail_at && a->request_count >= a->fail_at;
+}
+
+static size_t take(struct hg__arena *a, size_t length, size_t align, bool *zeroed) {
+    size_t g = find(a, &a->bins[HG__FREE_DIRTY], length, align);
+    *zeroed = false;
+    if (g)
+        return take_from(a, g, length, align);
+    *zeroed = a->os;
+    g = find(a, &a->bins[HG__FREE_CLEAN], length, align);
+    return g ? take_from(a, g, length, align) : take_frontier(a, length, align);
+}
+
+/* `used` grew: are the heaps to look for pages without live slots before memory grows further? */
+static void count_use(struct hg__arena *a, size_t length) {
+    a->used += length;
+    if (a->used > a->trim_mark + a->trim_mark / 8 + ((size_t)RETAIN_MIN_SIZE >> a->shift)) {
+        a->trim_mark = a->used;
+        __atomic_store_n(&a->trim_due, a->os, __ATOMIC_RELAXED);
+    }
+}
+
+size_t hg__arena_take(struct hg__arena *a, size_t length, size_t align, enum hg__run_kind kind,
+                      bool *zeroed) {
+    size_t granule = (size_t)1 << a->shift;
+    if (align < granule)
+        align = granule;
+    hg__lock(&a->lock);
+    size_t g = 0;
+    if (!request_fails(a) && length <= a->granule_count && (align >> a->shift) <= a->granule_count)
+        g = take(a, length, align, zeroed);
+    if (!g && a->dirty && a->os && !(a->fail_at && a->request_count >= a->fail_at)) {
+        purge_to(a, 0); /* given back, dirty runs join the clean ones between them */
+        g = take(a, length, align, zeroed);
+    }
+    if (g) {
+        mark(a, g, length, kind);
+        count_use(a, length);
+        if (kind == HG__LARGE) {
+            hg__map_set(a, g, HG__MAP_LARGE);
+            a->large_count++;
+            a->large_granules += length;
+            /* Purged too early: remember, and keep that much more from now on. */
+            if (*zeroed && a->purge_ms && hg__os_now_ms() - a->purge_ms < RETAIN_SPAN_MS)
+                a->retain_extra += length;
+            if (a->retain_extra > (size_t)RETAIN_EXTRA_MAX >> a->shift)
+                a->retain_extra = (size_t)RETAIN_EXTRA_MAX >> a->shift;
+        }
+    }
+    hg__unlock(&a->lock);
+    return g;
+}
+
+/* Dirty memory up to an eighth of what is used may wait for its next use. Without a thread of our
+ * own the clock only counts at a call, so the bound is on amount, not age; a program that takes
+ * large blocks soon after they were purged is allowed more, for as long as it does so. */
+static void purge_if_due(struct hg__arena *a) {
+    size_t limit = a->used / 8 + ((size_t)RETAIN_MIN_SIZE >> a->shift);
+    if (!a->os || a->dirty <= limit + a->retain_extra)
+        return;
+    uint64_t now = hg__os_now_ms();
+    if (now - a->purge_ms > RETAIN_SPAN_MS)
+        a->retain_extra /= 2;
+    a->purge_ms = now;
+    purge_to(a, (limit + a->retain_extra) / 2);
+    if (now - a->trim_ms >= 10) {
+        a->trim_ms = now;
+        a->trim_mark = a->used;
+        __atomic_store_n(&a->trim_due, true, __ATOMIC_RELAXED);
+    }
+}
+
+static void give(struct hg__arena *a, size_t g) {
+    struct hg__run *run = hg__run(a, g);
+    size_t length = run->length;
+    a->used -= length;
+    if (run->kind == HG__LARGE) {
+        hg__map_set(a, g, 0);
+        a->large_count--;
+        a->large_granules -= length;
+    }
+    insert_free(a, g, length, HG__FREE_DIRTY);
+}
+
+void hg__arena_give(struct hg__arena *a, size_t g) {
+    hg__lock(&a->lock);
+    give(a, g);
+    purge_if_due(a);
+    hg__unlock(&a->lock);
+}
+
+/* Free granules right of `at`, up to `need`; memory beyond the frontier counts. */
+static size_t room_at(struct hg__arena *a, size_t at, size_t need) {
+    size_t room = 0;
+    while (at + room < a->frontier && room < need && is_free(hg__run(a, at + room)))
+        room += hg__run(a, at + room)->length;
+    if (at + room >= a->frontier && room < need && commit(a, at + need))
+        room = need;
+    return room;
+}
+
+/* Removes `need` granules at `at` from the free runs and the frontier; room_at() has found them. */
+static void absorb(struct hg__arena *a, size_t at, size_t need) {
+    while (need && at < a->frontier) {
+        size_t length = hg__run(a, at)->length;
+        size_t part = length < need ? length : need;
+        take_from(a, at, part, (size_t)1 << a->shift);
+        at += part;
+        need -= part;
+    }
+    a->frontier += need;
+}
+
+bool hg__arena_resize(struct hg__arena *a, size_t g, size_t length) {
+    hg__lock(&a->lock);
+    struct hg__run *run = hg__run(a, g);
+    enum hg__run_kind kind = run->kind;
+    size_t old = run->length;
+    bool done = true;
+    if (length > old) {
+        size_t need = length - old;
+        done = !request_fails(a) && length <= a->granule_count && room_at(a, g + old, need) >= need;
+        if (done) {
+            absorb(a, g + old, need);
+            mark(a, g, length, kind);
+            count_use(a, need);
+            a->large_granules += need;
+        }
+    } else if (length < old) {
+        mark(a, g, length, kind);
+        a->used -= old - length;
+        a->large_granules -= old - length;
+        insert_free(a, g + length, old - length, HG__FREE_DIRTY);
+        purge_if_due(a);
+    }
+    hg__unlock(&a->lock);
+    return done;
+}
+
+size_t hg__arena_purge(struct hg__arena *a, size_t keep) {
+    hg__lock(&a->lock);
+    size_t size = purge_to(a, keep);
+    hg__unlock(&a->lock);
+    return size;
+}
+
+bool hg__arena_move(struct hg__arena *a, size_t from, size_t to, size_t size) {
+    return a->os && hg__os_move(hg__address(a, from), hg__address(a, to), size);
+}
+
+/* Bytes of metadata for `count` granules (numbered 1 ..), plus slack for page alignment. */
+static size_t meta_size(size_t count, unsigned shift, size_t stride) {
+    size_t shadow = HG_HARDENED ? (count + 1) << shift >> 4 : 0;
+    return (count + 1) * (sizeof(uint32_t) + stride) + shadow;
+}
+
+/* Lays out [meta | granules] in `size` bytes at `at`; the tables begin at multiples of `page`. */
+static bool lay_out(struct hg__arena *a, char *at, size_t size, unsigned shift, size_t page) {
+    size_t granule = (size_t)1 << shift;
+    a->shift = shift;
+    a->stride = sizeof(struct hg__run) + hg__bitmap_words(shift) * sizeof(uint64_t);
+    if (size < 4 * page + 2 * granule)
+        return false;
+    size_t count = (size - 4 * page - granule) >> shift;
+    while (count &&
+           meta_size(count, shift, a->stride) + 4 * page + granule + (count << shift) > size)
+        count -= count / 64 + 1;
+    if (count == 0 || count >= UINT32_MAX)
+        return false;
+    uintptr_t next = hg__round_up((uintptr_t)at, page);
+    a->map = (uint32_t *)next;
+    next = hg__round_up(next + (count + 1) * sizeof(uint32_t), page);
+    a->runs = (char *)next;
+    next += (count + 1) * a->stride;
+    if (HG_HARDENED) {
+        a->shadow = (uint8_t *)hg__round_up(next, page);
+        next = (uintptr_t)a->shadow + ((count + 1) << shift >> 4);
+    }
+    a->base = hg__round_up(next, granule) - granule;
+    a->granule_count = count + 1;
+    a->frontier = 1;
+    return true;
+}
+
+bool hg__arena_open(struct hg__arena *a, size_t size, size_t front) {
+    size_t page = hg__os_page_size();
+    front = hg__round_up(front, page);
+    char *mapping;
+    while (!(mapping = hg__os_reserve(size)))
+        if ((size /= 2) < ((size_t)1 << 18))
+            return false;
+    a->mapping = mapping;
+    a->mapping_size = size;
+    a->os = true;
+    a->committed = 1;
+    if (lay_out(a, mapping + front, size - front, HG__GRANULE_SHIFT, page) &&
+        (!front || hg__os_commit(mapping, front, front)))
+        return true;
+    hg__os_release(mapping, size);
+    return false;
+}
+
+bool hg__arena_open_region(struct hg__arena *a, char *memory, size_t size) {
+    if (!lay_out(a, memory, size, HG__REGION_GRANULE_SHIFT, 16))
+        return false;
+    memset(a->map, 0, a->granule_count * sizeof *a->map);
+    if (HG_HARDENED)
+        memset(a->shadow, 0, a->granule_count << a->shift >> 4);
+    a->committed = a->granule_count;
+    return true;
+}
+
+void hg__arena_close(struct hg__arena *a) {
+    if (a->os)
+        hg__os_release(a->mapping, a->mapping_size);
+}
+
+static bool validate_bins(struct hg__arena *a, enum hg__run_kind kind, size_t *granules,
+                          struct hg__why *why) {
+    const struct hg__bins *bins = &a->bins[kind];
+    for (unsigned bin = 0; bin < HG__BINS; bin++) {
+        if ((bins->first[bin] != 0) != (bins->mask[bin / 64] >> bin % 64 & 1))
+            return hg__wrong(why, "arena: mask and list of a bin disagree", bin, bins->first[bin]);
+        uint32_t prev = 0;
+        for (uint32_t g = bins->first[bin]; g; prev = g, g = hg__run(a, g)->next) {
+            const struct hg__run *run = hg__run(a, g);
+            if (g >= a->frontier || run->kind != kind || bin_of(run->length) != bin ||
+                run->prev != prev)
+                return hg__wrong(why, "arena: a binned run is in the wrong place", g, bin);
+            *granules += run->length;
+        }
+    }
+    return true;
+}
+
+bool hg__arena_validate(struct hg__arena *a, struct hg__why *why) {
+    size_t counted[5] = {0}, binned[2] = {0}, large = 0;
+    unsigned before = HG__META;
+    for (size_t g = 1, length; g < a->frontier; g += length) {
+        const struct hg__run *run = hg__run(a, g);
+        length = run->length;
+        if (length == 0 || length > a->frontier - g || run->kind > HG__META || run->head != g)
+            return hg__wrong(why, "arena: runs do not tile the memory", g, length);
+        const struct hg__run *last = hg__run(a, g + length - 1);
+        if (last->head != g || last->kind != run->kind)
+            return hg__wrong(why, "arena: both ends of a run disagree", g, last->head);
+        if (is_free(run) && run->kind == before)
+            return hg__wrong(why, "arena: two free neighbours are not merged", g, run->kind);
+        before = run->kind;
+        counted[run->kind] += length;
+        large += run->kind == HG__LARGE;
+        uint32_t entry = hg__map_get(a, g);
+        if ((run->kind == HG__LARGE) != (entry == HG__MAP_LARGE))
+            return hg__wrong(why, "arena: the map does not know a large run", g, entry);
+        for (size_t i = 1; i < length && i < 64 && run->kind != HG__SLAB; i++)
+            if (hg__map_get(a, g + i) != 0)
+                return hg__wrong(why, "arena: the map has an entry inside a run", g, i);
+        if (run->kind != HG__SLAB && run->kind != HG__LARGE && entry != 0)
+            return hg__wrong(why, "arena: the map has an entry for memory not handed out", g,
+                             entry);
+    }
+    for (unsigned kind = 0; kind < 2; kind++)
+        if (!validate_bins(a, kind, &binned[kind], why))
+            return false;
+    if (binned[0] != counted[0] || binned[1] != counted[1])
+        return hg__wrong(why, "arena: a free run is in no bin", binned[0], binned[1]);
+    if (counted[HG__FREE_DIRTY] != a->dirty)
+        return hg__wrong(why, "arena: dirty count is off", counted[HG__FREE_DIRTY], a->dirty);
+    if (counted[HG__SLAB] + counted[HG__LARGE] + counted[HG__META] != a->used)
+        return hg__wrong(why, "arena: used count is off", counted[HG__SLAB], a->used);
+    if (counted[HG__LARGE] != a->large_granules || large != a->large_count)
+        return hg__wrong(why, "arena: large count is off", large, a->large_count);
+    return true;
+}

@@ -1,0 +1,136 @@
+/* Layer 1: the arena. One contiguous region cut into granules, handed out in runs.
+ *
+ *   base                                    frontier        committed             granule_count
+ *   | 0 | run | run | free | run | ... free |  never used   |    no access yet    |
+ *
+ * Out of line, one entry a granule: `map` (32 bits, read by free without a lock) and `runs` (a
+ * record, valid in the first and last granule of a run; a slab keeps `head` valid in all of its
+ * granules). Nothing is ever stored in the granules themselves. Granule 0 lies before the first
+ * usable one and stands for "none", so that zeroed memory is an empty arena.
+ *
+ * Free runs are dirty (content unknown, pages perhaps resident) or clean (given back, zero). Two
+ * neighbours of the same kind are always merged; dirty ones are preferred. What goes back to the
+ * operating system, and when, is decided in purge_if_due(). */
+#ifndef HG__ARENA_H
+#define HG__ARENA_H
+
+#include "base.h"
+#include "class.h"
+
+enum {
+    HG__GRANULE_SHIFT = 14,        /* 16 KiB; smaller ones cost slabs, larger ones footprint */
+    HG__REGION_GRANULE_SHIFT = 12, /* over a caller's region, where slabs per class weigh more */
+    HG__BINS = 192,
+    HG__PAGE = 4096, /* what holes are made of; larger system pages only disable them */
+};
+
+/* map[g]: 0 nothing, a class (any thread may cache the slot), owner << 8 | class (only threads of
+ * that heap may), or large. A slot below a cache line belongs to its heap, lest threads share a
+ * line. */
+#define HG__MAP_LARGE UINT32_MAX
+enum { HG__SHARED_SIZE_MIN = 64 };
+
+enum hg__run_kind { HG__FREE_CLEAN, HG__FREE_DIRTY, HG__SLAB, HG__LARGE, HG__META };
+
+struct hg__run {
+    uint32_t head;   /* first granule */
+    uint32_t length; /* granules; in the first one */
+    uint32_t next;   /* list of a bin, or of a heap's partial slabs */
+    uint32_t prev;
+    uint8_t kind;
+    uint8_t class;       /* slab */
+    uint16_t heap;       /* slab: index of the owner */
+    uint16_t slot_count; /* slab */
+    uint16_t free_count; /* slab: bits set in `free` */
+    uint64_t holes;      /* slab: pages given back, one bit each */
+    uint64_t free[];     /* slab: one bit a slot, 1 = free */
+};
+
+struct hg__bins {
+    uint64_t mask[HG__BINS / 64];
+    uint32_t first[HG__BINS];
+};
+
+struct hg__arena {
+    uintptr_t base;   /* of granule 0 */
+    size_t committed; /* granules; below it map and runs may be read. Atomic. */
+    uint32_t *map;
+    char *runs;
+    size_t stride; /* bytes of a run record */
+    uint8_t *shadow;
+    unsigned shift;
+    bool os; /* else a caller's region: all committed, never purged */
+
+    struct hg__lock lock; /* guards all below, and map and runs of free and large runs */
+    size_t granule_count;
+    size_t frontier;
+    size_t used;         /* granules */
+    size_t dirty;        /* granules */
+    size_t retain_extra; /* granules kept dirty because lately missed; see purge_if_due */
+    size_t trim_mark;    /* `used` when trimming slabs last seemed worth while */
+    bool trim_due;       /* atomic: heaps should look for holes (heap.h) */
+    uint64_t purge_ms;
+    uint64_t trim_ms;
+    size_t large_count;
+    size_t large_granules;
+    uint64_t request_count;
+    uint64_t fail_at; /* requests beyond this number fail; 0 = none */
+    uint64_t purged_size;
+    void *mapping;
+    size_t mapping_size;
+    struct hg__bins bins[2]; /* by kind */
+};
+
+static inline struct hg__run *hg__run(const struct hg__arena *a, size_t g) {
+    return (struct hg__run *)(void *)(a->runs + g * a->stride);
+}
+
+static inline char *hg__address(const struct hg__arena *a, size_t g) {
+    return (char *)(a->base + (g << a->shift));
+}
+
+/* Granule of an address; at least a->committed iff it is not ours. */
+static inline size_t hg__granule(const struct hg__arena *a, const void *p) {
+    return ((uintptr_t)p - a->base) >> a->shift;
+}
+
+static inline uint32_t hg__map_get(const struct hg__arena *a, size_t g) {
+    return __atomic_load_n(&a->map[g], __ATOMIC_RELAXED);
+}
+
+/* Set before the block's address is published: the program's own hand-over orders the two. */
+static inline void hg__map_set(struct hg__arena *a, size_t g, uint32_t entry) {
+    __atomic_store_n(&a->map[g], entry, __ATOMIC_RELAXED);
+}
+
+static inline size_t hg__committed(const struct hg__arena *a) {
+    return __atomic_load_n(&a->committed, __ATOMIC_RELAXED);
+}
+
+/* Bytes of a slab's bitmap never exceed a granule of 16-byte slots. */
+static inline size_t hg__bitmap_words(unsigned shift) {
+    return ((size_t)1 << shift) / HG__STEP / 64;
+}
+
+/* Reserves `size` bytes, halving until granted. `front` bytes before the metadata are committed for
+ * the caller (its address: a->mapping). False iff nothing is to be had. */
+bool hg__arena_open(struct hg__arena *a, size_t size, size_t front);
+/* The same inside memory of the caller, no system call. False iff too small. */
+bool hg__arena_open_region(struct hg__arena *a, char *memory, size_t size);
+void hg__arena_close(struct hg__arena *a);
+
+/* Takes a run of `length` granules beginning at a multiple of `align` bytes. Returns its first
+ * granule, 0 iff there is none; *zeroed tells whether its bytes are known to be zero. */
+size_t hg__arena_take(struct hg__arena *a, size_t length, size_t align, enum hg__run_kind kind,
+                      bool *zeroed);
+void hg__arena_give(struct hg__arena *a, size_t g);
+/* Changes the length of a run in use where it stands. False iff its right neighbour is in the way;
+ * shrinking always succeeds. */
+bool hg__arena_resize(struct hg__arena *a, size_t g, size_t length);
+/* Gives dirty runs back until at most `keep` dirty granules remain. Returns bytes. */
+size_t hg__arena_purge(struct hg__arena *a, size_t keep);
+/* Moves the pages of large run `from` to run `to`, where `from` is about to be given back. */
+bool hg__arena_move(struct hg__arena *a, size_t from, size_t to, size_t size);
+bool hg__arena_validate(struct hg__arena *a, struct hg__why *why);
+
+#endif

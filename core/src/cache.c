@@ -1,0 +1,349 @@
+#include "cache.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "os.h"
+
+enum {
+    BIN_SIZE_MAX = 32 << 10, /* bytes of slots a bin may hold ... */
+    BIN_COUNT_MAX = 128,     /* ... and slots */
+    BIN_COUNT_MIN = 4,
+    BIN_COUNT_START = 8,
+    OUTBOX_COUNT = 128,
+};
+
+static void *no_cells[2];
+#define NO_BINS                                                                                    \
+    {                                                                                              \
+        [0 ... HG__BIN_COUNT - 1] = { &no_cells[1], &no_cells[1] }                                 \
+    }
+static struct hg__cache boot = {.bins = NO_BINS};
+static struct hg__cache dead = {.bins = NO_BINS};
+__thread struct hg__cache *hg__thread = &boot;
+
+static struct hg__heap main_heaps[HG__HEAPS_MAX];
+static struct hg__lock registry_lock; /* guards the four below */
+static struct hg__cache *all_caches;
+static struct hg__cache *idle_caches;
+static unsigned next_heap;
+static bool started; /* atomic */
+static pthread_key_t exit_key;
+static bool exit_key_made;
+
+static size_t capacity(unsigned class) {
+    if (class == HG__OUTBOX)
+        return OUTBOX_COUNT;
+    if (class == 0)
+        return 0;
+    size_t count = BIN_SIZE_MAX / hg__class_size(class);
+    return count > BIN_COUNT_MAX ? BIN_COUNT_MAX : count < BIN_COUNT_MIN ? BIN_COUNT_MIN : count;
+}
+
+/* Cells lie behind the record in order of class, each array after its NULL. */
+static void **bin_bottom(struct hg__cache *cache, unsigned class) {
+    static uint32_t offset[HG__BIN_COUNT + 1]; /* computed once, under the registry lock */
+    if (!offset[HG__BIN_COUNT])
+        for (unsigned i = 0; i < HG__BIN_COUNT; i++)
+            offset[i + 1] = offset[i] + 1 + (uint32_t)capacity(i);
+    return (void **)(void *)(cache + 1) + offset[class] + 1;
+}
+
+/* ---- life of the instance and of a thread's cache ---- */
+
+/* glibc's fork takes the list lock of stdio after our handler ran, and a thread that holds it may
+ * be waiting for one of our locks: take it first. Recursive, and absent elsewhere. */
+extern void _IO_list_lock(void) __attribute__((weak));
+extern void _IO_list_unlock(void) __attribute__((weak));
+
+static void fork_prepare(void) {
+    if (_IO_list_lock && _IO_list_unlock)
+        _IO_list_lock();
+    hg__lock(&registry_lock);
+    for (unsigned i = 0; i < hg__main.heap_count; i++)
+        hg__lock(&main_heaps[i].lock);
+    hg__lock(&hg__main.arena.lock);
+}
+
+static void fork_parent(void) {
+    hg__unlock(&hg__main.arena.lock);
+    for (unsigned i = hg__main.heap_count; i-- > 0;)
+        hg__unlock(&main_heaps[i].lock);
+    hg__unlock(&registry_lock);
+    if (_IO_list_lock && _IO_list_unlock)
+        _IO_list_unlock();
+}
+
+/* The child has this thread alone, so locks are made anew rather than unlocked (a waiter may have
+ * been counted in them). What other threads had cached stays in their caches, unused: a thread may
+ * have been stopped in the middle of a push. */
+static void fork_child(void) {
+    hg__main.arena.lock.state = 0;
+    for (unsigned i = 0; i < hg__main.heap_count; i++)
+        main_heaps[i].lock.state = 0;
+    registry_lock.state = 0;
+}
+
+bool hg__cache_start(void) {
+    if (HG_LIKELY(__atomic_load_n(&started, __ATOMIC_ACQUIRE)))
+        return true;
+    hg__lock(&registry_lock);
+    bool first = !started;
+    if (first && hg__arena_open(&hg__main.arena, hg__os_reserve_hint(), 0)) {
+        hg__geometry_init(hg__main.geometry, hg__main.arena.shift);
+        unsigned count = hg__os_cpu_count();
+        hg__main.heap_count = count < HG__HEAPS_MAX ? count : HG__HEAPS_MAX;
+        hg__main.heaps = main_heaps;
+        hg__main.min_align = HG__STEP;
+        for (unsigned i = 0; i < hg__main.heap_count; i++) {
+            main_heaps[i].index = i;
+            main_heaps[i].arena = &hg__main.arena;
+            main_heaps[i].geometry = hg__main.geometry;
+        }
+        __atomic_store_n(&started, true, __ATOMIC_RELEASE);
+    }
+    bool done = started;
+    hg__unlock(&registry_lock);
+    return done;
+}
+
+/* All bins to the heaps; with `shrink`, limits too go back to the start. */
+static void flush(struct hg__cache *cache, bool shrink) {
+    for (unsigned class = 1; class < HG__BIN_COUNT; class ++) {
+        struct hg__bin *bin = &cache->bins[class];
+        void **bottom = bin_bottom(cache, class);
+        size_t count = (size_t)(bin->top - bottom);
+        __atomic_store_n(&bin->top, bottom, __ATOMIC_RELAXED);
+        hg__heap_put(main_heaps, bottom, count, class == HG__OUTBOX ? 0 : class);
+        if (shrink && class != HG__OUTBOX && bin->limit - bottom > BIN_COUNT_START)
+            bin->limit = bottom + BIN_COUNT_START;
+    }
+}
+
+void hg__cache_flush(void) {
+    if (hg__thread != &boot && hg__thread != &dead)
+        flush(hg__thread, true);
+}
+
+static void thread_exit(void *value) {
+    struct hg__cache *cache = value;
+    hg__thread = &dead; /* later destructors go to the heap directly */
+    flush(cache, true);
+    hg__lock(&registry_lock);
+    cache->next_idle = idle_caches;
+    idle_caches = cache;
+    hg__unlock(&registry_lock);
+}
+
+/* A cache record of fresh memory; NULL iff there is none. Called under the registry lock. */
+static struct hg__cache *cache_make(void) {
+    struct hg__arena *a = &hg__main.arena;
+    size_t cells = 0;
+    bool zeroed;
+    for (unsigned i = 0; i < HG__BIN_COUNT; i++)
+        cells += 1 + capacity(i);
+    size_t size = sizeof(struct hg__cache) + cells * sizeof(void *);
+    size_t length = hg__round_up(size, (size_t)1 << a->shift) >> a->shift;
+    size_t g = hg__arena_take(a, length, 1, HG__META, &zeroed);
+    if (!g)
+        return NULL;
+    struct hg__cache *cache = (struct hg__cache *)(void *)hg__address(a, g);
+    if (!zeroed) /* the NULLs below the bottoms */
+        memset((void *)cache, 0, size);
+    for (unsigned i = 0; i < HG__BIN_COUNT; i++) {
+        size_t limit = capacity(i);
+        if (limit > BIN_COUNT_START && i != HG__OUTBOX)
+            limit = BIN_COUNT_START;
+        cache->bins[i].top = bin_bottom(cache, i);
+        cache->bins[i].limit = cache->bins[i].top + limit;
+    }
+    cache->next = all_caches;
+    all_caches = cache;
+    return cache;
+}
+
+/* pthread calls that may allocate, hence with no lock held and the cache in place. */
+static void register_exit(struct hg__cache *cache) {
+    static struct hg__lock once;
+    static bool registered;
+    hg__lock(&once);
+    bool first = !registered;
+    if (first)
+        exit_key_made = pthread_key_create(&exit_key, thread_exit) == 0;
+    registered = true;
+    hg__unlock(&once);
+    if (first)
+        pthread_atfork(fork_prepare, fork_parent, fork_child);
+    if (exit_key_made)
+        pthread_setspecific(exit_key, cache);
+}
+
+/* Gives the calling thread a cache, an idle one first. False iff it must do without: no memory, or
+ * its destructors have run. */
+static bool attach(void) {
+    if (hg__thread != &boot)
+        return hg__thread != &dead;
+    if (!hg__cache_start())
+        return false;
+    int saved = errno;
+    hg__lock(&registry_lock);
+    struct hg__cache *cache = idle_caches;
+    if (cache)
+        idle_caches = cache->next_idle;
+    else
+        cache = cache_make();
+    if (cache) {
+        cache->heap = &main_heaps[next_heap++ % hg__main.heap_count];
+        cache->owner_tag = (cache->heap->index + 1) << 8;
+    }
+    hg__unlock(&registry_lock);
+    if (cache) {
+        hg__thread = cache;
+        register_exit(cache);
+    }
+    errno = saved;
+    return cache != NULL;
+}
+
+/* ---- slow paths ---- */
+
+/* The arena asks for memory back: empty this cache (its slots pin slabs) and trim the heaps. */
+static void trim_if_due(void) {
+    struct hg__arena *a = &hg__main.arena;
+    if (HG_LIKELY(!__atomic_load_n(&a->trim_due, __ATOMIC_RELAXED)))
+        return;
+    __atomic_store_n(&a->trim_due, false, __ATOMIC_RELAXED);
+    hg__cache_flush();
+    for (unsigned i = 0; i < hg__main.heap_count; i++)
+        hg__heap_trim(&main_heaps[i]);
+}
+
+static void grow_limit(struct hg__cache *cache, unsigned class) {
+    struct hg__bin *bin = &cache->bins[class];
+    void **bottom = bin_bottom(cache, class);
+    size_t limit = 2 * (size_t)(bin->limit - bottom), most = capacity(class);
+    bin->limit = bottom + (limit < most ? limit : most);
+}
+
+/* A slot from whichever heap has one, after giving back all that is idle; NULL iff none. */
+static void *take_anywhere(unsigned class) {
+    void *p = NULL;
+    hg__cache_flush();
+    hg__core_trim(&hg__main, SIZE_MAX);
+    for (unsigned i = 0; i < hg__main.heap_count && !p; i++)
+        if (hg__heap_take(&main_heaps[i], class, &p, 1) == 0)
+            p = NULL;
+    return p;
+}
+
+void *hg__cache_refill(unsigned class) {
+    void *p;
+    if (!attach()) {
+        if (!__atomic_load_n(&started, __ATOMIC_ACQUIRE))
+            return NULL;
+        return hg__heap_take(&main_heaps[0], class, &p, 1) ? p : take_anywhere(class);
+    }
+    trim_if_due();
+    struct hg__cache *cache = hg__thread;
+    if ((p = hg__cache_pop(class))) /* attach() may have allocated and freed */
+        return p;
+    void **bottom = bin_bottom(cache, class);
+    size_t want = (size_t)(cache->bins[class].limit - bottom + 1) / 2;
+    size_t got = hg__heap_take(cache->heap, class, bottom, want);
+    if (got == 0)
+        return take_anywhere(class);
+    grow_limit(cache, class);
+    __atomic_store_n(&cache->bins[class].top, bottom + got - 1, __ATOMIC_RELAXED);
+    return bottom[got - 1];
+}
+
+void hg__cache_overflow(unsigned class, void *p) {
+    int saved = errno;
+    if (!attach()) {
+        hg__heap_put(main_heaps, &p, 1, class == HG__OUTBOX ? 0 : class);
+    } else {
+        struct hg__cache *cache = hg__thread;
+        struct hg__bin *bin = &cache->bins[class];
+        void **bottom = bin_bottom(cache, class);
+        size_t count = (size_t)(bin->top - bottom), most = capacity(class);
+        if (count == (size_t)(bin->limit - bottom) && count < most) {
+            grow_limit(cache, class);
+        } else if (count == most) {
+            /* The older half, so that what is warm stays. */
+            size_t flushed = class == HG__OUTBOX ? count : (count + 1) / 2;
+            hg__heap_put(main_heaps, bottom, flushed, class == HG__OUTBOX ? 0 : class);
+            memmove(bottom, bottom + flushed, (count - flushed) * sizeof *bottom);
+            __atomic_store_n(&bin->top, bottom + (count - flushed), __ATOMIC_RELAXED);
+        }
+        hg__cache_push(cache, class, p);
+        trim_if_due();
+    }
+    errno = saved;
+}
+
+/* ---- looking in from outside ---- */
+
+/* The outbox is left out: its slots count as live until they are home. */
+size_t hg__cache_count(size_t counts[HG_CLASS_COUNT]) {
+    size_t size = 0;
+    hg__lock(&registry_lock);
+    for (struct hg__cache *cache = all_caches; cache; cache = cache->next)
+        for (unsigned class = 1; class < HG_CLASS_COUNT; class ++) {
+            void **top = __atomic_load_n(&cache->bins[class].top, __ATOMIC_RELAXED);
+            size_t count = (size_t)(top - bin_bottom(cache, class));
+            size += count * hg__class_size(class);
+            if (counts)
+                counts[class] += count;
+        }
+    hg__unlock(&registry_lock);
+    return size;
+}
+
+static bool validate_bin(struct hg__cache *cache, unsigned class, struct hg__why *why) {
+    struct hg__bin *bin = &cache->bins[class];
+    void **bottom = bin_bottom(cache, class);
+    if (bottom[-1] != NULL)
+        return hg__wrong(why, "cache: the NULL below a bin is gone", class, 0);
+    if (bin->top < bottom || bin->top > bin->limit || bin->limit > bottom + capacity(class))
+        return hg__wrong(why, "cache: a bin's bounds are out of order", class,
+                         (size_t)(bin->top - bottom));
+    for (void **cell = bottom; cell < bin->top; cell++) {
+        unsigned true_class;
+        bool is_free;
+        if (!hg__heap_find(&hg__main.arena, hg__main.geometry, *cell, &true_class, &is_free))
+            return hg__wrong(why, "cache: holds what is no slot", class, (size_t)*cell);
+        if (is_free)
+            return hg__wrong(why, "cache: a slot is also free in its slab", class, (size_t)*cell);
+        if (class != HG__OUTBOX && true_class != class &&
+            (true_class < class || hg__natural_align(hg__class_size(true_class)) <
+                                       hg__natural_align(hg__class_size(class))))
+            return hg__wrong(why, "cache: a slot is in a bin of another class", class, true_class);
+    }
+    return true;
+}
+
+/* Marks every cached slot free in its slab, to find those that are in two places; then unmarks. */
+static bool validate_distinct(struct hg__why *why) {
+    bool distinct = true;
+    for (int pass = 0; pass < 2; pass++)
+        for (struct hg__cache *cache = all_caches; cache; cache = cache->next)
+            for (unsigned class = 1; class < HG__BIN_COUNT; class ++)
+                for (void **cell = bin_bottom(cache, class); cell < cache->bins[class].top; cell++)
+                    if (!hg__heap_set_bit(&hg__main.arena, hg__main.geometry, *cell, pass == 0) &&
+                        pass == 0)
+                        distinct =
+                            hg__wrong(why, "cache: a slot is cached twice", class, (size_t)*cell);
+    return distinct;
+}
+
+bool hg__cache_validate(struct hg__why *why) {
+    bool ok = true;
+    hg__lock(&registry_lock);
+    for (struct hg__cache *cache = all_caches; cache && ok; cache = cache->next)
+        for (unsigned class = 1; class < HG__BIN_COUNT && ok; class ++)
+            ok = validate_bin(cache, class, why);
+    ok = ok && validate_distinct(why);
+    hg__unlock(&registry_lock);
+    return ok;
+}

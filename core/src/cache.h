@@ -1,0 +1,122 @@
+/* Layer 3: caches, one per thread, of the process-wide instance. Per class a stack of free slots in
+ * an array; taking one is a load, a test and a store, giving one back the same plus a load of the
+ * map.
+ *
+ *   bin of class c:    NULL | p | p | p | . | . | . . .      [first = cell after the NULL]
+ *                             bottom      ^top      ^limit       ^ end of the array
+ *
+ * Empty is found by loading the NULL below the bottom, full by top == limit. The limit grows from 8
+ * with use. Free slots themselves are neither read nor written. A slot smaller than a cache line
+ * that belongs to another thread's heap goes to the outbox, an array like the others, and home in
+ * batches.
+ *
+ * A thread without a cache has one of two constant ones, in which every bin is empty and full at
+ * once, so that it takes the slow paths: `boot` before its first call, `dead` after its destructors
+ * ran. */
+#ifndef HG__CACHE_H
+#define HG__CACHE_H
+
+#include "harden.h"
+#include "instance.h"
+
+enum { HG__OUTBOX = HG_CLASS_COUNT, HG__BIN_COUNT = HG_CLASS_COUNT + 1 };
+
+struct hg__bin {
+    void **top;   /* next cell to fill; only the owner moves it, others may look */
+    void **limit; /* full here; within the array */
+};
+
+struct hg__cache {
+    struct hg__bin bins[HG__BIN_COUNT];
+    uint32_t owner_tag; /* map entries of slots that only this heap's threads cache: tag | class */
+    struct hg__heap *heap;
+    struct hg__cache *next;      /* all caches ever made */
+    struct hg__cache *next_idle; /* those without a thread */
+};
+
+extern HG_HIDDEN __thread struct hg__cache *hg__thread __attribute__((tls_model("initial-exec")));
+
+/* A cached slot of `class`, or NULL iff the bin is empty. */
+static inline void *hg__cache_pop(unsigned class) {
+    struct hg__bin *bin = &hg__thread->bins[class];
+    void **top = bin->top;
+    void *p = top[-1];
+    if (HG_LIKELY(p != NULL))
+        __atomic_store_n(&bin->top, top - 1, __ATOMIC_RELAXED);
+    return p;
+}
+
+/* Puts a slot into a bin; false iff the bin is full. */
+static inline bool hg__cache_push(struct hg__cache *cache, unsigned bin_index, void *p) {
+    struct hg__bin *bin = &cache->bins[bin_index];
+    void **top = bin->top;
+    if (HG_UNLIKELY(top == bin->limit))
+        return false;
+    *top = p;
+    __atomic_store_n(&bin->top, top + 1, __ATOMIC_RELAXED);
+    return true;
+}
+
+/* The paths of core.c behind the fast ones; `class` is what the caller found, 0 included. */
+HG_NOINLINE void *hg__alloc_slow(size_t size, size_t align);
+HG_NOINLINE void hg__free_slow(void *p);
+HG_NOINLINE void hg__free_sized_slow(void *p, size_t size, size_t align);
+void *hg__alloc_zeroed(size_t size, size_t align);
+/* Resizes a block of the process-wide instance; `old_size` bytes at most are kept. */
+void *hg__realloc(void *p, size_t old_size, size_t align, size_t new_size);
+
+/* A block of the process-wide instance for a size and a power of two. NULL iff there is no memory.
+ */
+static inline void *hg__alloc(size_t size, size_t align) {
+    size_t rounded = hg__round_up(size, align); /* 0 also when it wraps: class 0, the slow path */
+    if (HG_LIKELY(rounded <= HG__LINEAR_MAX)) {
+        unsigned class = (unsigned)((rounded + HG__STEP - 1) / HG__STEP);
+        void *p = hg__cache_pop(class);
+        if (HG_LIKELY(p != NULL)) {
+            hg__harden_alloc(&hg__main.arena, p, class);
+            return p;
+        }
+    }
+    return hg__alloc_slow(size, align);
+}
+
+/* Frees a block whose size is not known: the map tells its class. */
+static inline void hg__free(void *p) {
+    struct hg__cache *cache = hg__thread;
+    if (HG_HARDENED && p)
+        hg__harden_free(&hg__main.arena, p, HG__ANY_CLASS);
+    size_t g = ((uintptr_t)p - hg__main.arena.base) >> HG__GRANULE_SHIFT;
+    if (HG_LIKELY(g < hg__committed(&hg__main.arena))) {
+        uint32_t class = hg__map_get(&hg__main.arena, g);
+        if (HG_UNLIKELY(class >= HG_CLASS_COUNT))
+            class ^= cache->owner_tag;
+        if (HG_LIKELY(class < HG_CLASS_COUNT && hg__cache_push(cache, class, p)))
+            return;
+    }
+    hg__free_slow(p);
+}
+
+/* Frees a block by its layout alone: no metadata is read. */
+static inline void hg__free_sized(void *p, size_t size, size_t align) {
+    size_t rounded = hg__round_up(size, align);
+    if (HG_LIKELY(p && rounded <= HG__LINEAR_MAX && !HG_HARDENED)) {
+        unsigned class = (unsigned)((rounded + HG__STEP - 1) / HG__STEP);
+        if (HG_LIKELY(hg__cache_push(hg__thread, class, p)))
+            return;
+    }
+    hg__free_sized_slow(p, size, align);
+}
+
+/* Takes a slot of `class` when the bin is empty, refilling it. NULL iff there is no memory. */
+HG_NOINLINE void *hg__cache_refill(unsigned class);
+/* Puts a slot into a bin that was full, growing it or emptying half of it. */
+HG_NOINLINE void hg__cache_overflow(unsigned bin_index, void *p);
+/* Empties the calling thread's cache. */
+void hg__cache_flush(void);
+/* Makes sure the process-wide instance exists. False iff there is no memory at all. */
+bool hg__cache_start(void);
+/* Free slots in all caches, bytes; by class into `counts` (may be NULL). */
+size_t hg__cache_count(size_t counts[HG_CLASS_COUNT]);
+bool hg__cache_validate(struct hg__why *why);
+
+#endif

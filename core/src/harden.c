@@ -1,0 +1,64 @@
+#include "harden.h"
+
+#include <string.h>
+
+#if HG_HARDENED
+static uint8_t *shadow_of(const struct hg__arena *a, const void *p) {
+    return &a->shadow[((uintptr_t)p - a->base) / HG__STEP];
+}
+
+/* Bytes of small block `p` that are filled while it is free; 0 for a large one. */
+static size_t fill_size(const struct hg__arena *a, const void *p) {
+    uint32_t entry = hg__map_get(a, hg__granule(a, p));
+    if (entry == HG__MAP_LARGE || entry == 0)
+        return 0;
+    size_t size = hg__class_size(entry & 0xff);
+    return size < HG__FILL_MAX ? size : HG__FILL_MAX;
+}
+
+void hg__harden_alloc(struct hg__arena *a, void *p, unsigned class) {
+    uint8_t *shadow = shadow_of(a, p);
+    uint8_t before = __atomic_exchange_n(shadow, HG__SHADOW_LIVE | class, __ATOMIC_RELAXED);
+    if (before & HG__SHADOW_LIVE)
+        hg__die("internal error: a live block is handed out again:", p, NULL);
+    if (before != HG__SHADOW_FREED)
+        return;
+    const uint64_t *word = p;
+    for (size_t left = fill_size(a, p) / sizeof *word; left; left--, word++)
+        if (HG_UNLIKELY(*word != HG__FILL * (UINT64_MAX / 0xff)))
+            hg__die("write after free to", word, "a freed block was written to before its reuse");
+}
+
+void hg__harden_free(struct hg__arena *a, void *p, unsigned class) {
+    size_t g = hg__granule(a, p);
+    if (g >= hg__committed(a) || g == 0)
+        hg__die("invalid free of", p, "not memory of this allocator");
+    if ((uintptr_t)p % HG__STEP != 0)
+        hg__die("invalid free of", p, "not the start of a block");
+    size_t fill = fill_size(a, p);
+    uint8_t after = fill ? HG__SHADOW_FREED : HG__SHADOW_NONE;
+    uint8_t *shadow = shadow_of(a, p);
+    uint8_t before = __atomic_load_n(shadow, __ATOMIC_RELAXED);
+    if (before & HG__SHADOW_LIVE && class != HG__ANY_CLASS && (before & 0x7f) != class)
+        hg__die("wrong layout in free of", p, "the block was allocated with another size class");
+    if (!(before & HG__SHADOW_LIVE) ||
+        !__atomic_compare_exchange_n(shadow, &before, after, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED)) {
+        if (before == HG__SHADOW_FREED)
+            hg__die("double free of", p, "the block is already free");
+        hg__die("invalid free of", p, "no live block begins there");
+    }
+    memset(p, HG__FILL, fill);
+}
+
+void hg__harden_resize(struct hg__arena *a, void *p, unsigned class) {
+    __atomic_store_n(shadow_of(a, p), HG__SHADOW_LIVE | class, __ATOMIC_RELAXED);
+}
+
+void hg__harden_forget(struct hg__arena *a, const void *p, size_t size) {
+    memset(shadow_of(a, p), HG__SHADOW_NONE, (size + HG__STEP - 1) / HG__STEP);
+}
+#else
+/* ISO C wants a declaration in every file. */
+typedef int hg__harden_plain;
+#endif

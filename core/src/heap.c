@@ -1,0 +1,349 @@
+#include "heap.h"
+
+#include <string.h>
+
+#include "harden.h"
+#include "os.h"
+
+enum { PICK_MAX = 4 };
+
+void hg__geometry_init(struct hg__geometry table[HG_CLASS_COUNT], unsigned granule_shift) {
+    for (unsigned class = 1; class < HG_CLASS_COUNT; class ++) {
+        size_t size = hg__class_size(class), length, best = 1, best_waste = SIZE_MAX;
+        /* The shortest slab of at least 4 slots that loses at most 1/16, else the least lossy. */
+        for (length = 1; length <= 16; length++) {
+            size_t bytes = length << granule_shift, waste = bytes % size * 4096 / bytes;
+            if (bytes / size < 4)
+                continue;
+            if (waste < best_waste) {
+                best_waste = waste;
+                best = length;
+            }
+            if (waste <= 4096 / 16)
+                break;
+        }
+        table[class].size = (uint32_t)size;
+        table[class].inverse = ((uint64_t)1 << 40) / size + 1;
+        table[class].length = (uint16_t)best;
+        table[class].slot_count = (uint16_t)((best << granule_shift) / size);
+    }
+}
+
+static size_t slot_of(const struct hg__geometry *geo, size_t offset) {
+    return (size_t)((uint64_t)offset * geo->inverse >> 40);
+}
+
+static void link_partial(struct hg__heap *heap, size_t g) {
+    struct hg__run *slab = hg__run(heap->arena, g);
+    uint32_t *first = &heap->classes[slab->class].partial;
+    slab->prev = 0;
+    slab->next = *first;
+    if (slab->next)
+        hg__run(heap->arena, slab->next)->prev = (uint32_t)g;
+    *first = (uint32_t)g;
+}
+
+static void unlink_partial(struct hg__heap *heap, size_t g) {
+    struct hg__run *slab = hg__run(heap->arena, g);
+    if (slab->next)
+        hg__run(heap->arena, slab->next)->prev = slab->prev;
+    if (slab->prev)
+        hg__run(heap->arena, slab->prev)->next = slab->next;
+    else
+        heap->classes[slab->class].partial = slab->next;
+}
+
+/* A new slab of `class`, all free, first in its list. Returns 0 iff there is no memory. */
+static size_t slab_make(struct hg__heap *heap, unsigned class) {
+    const struct hg__geometry *geo = &heap->geometry[class];
+    struct hg__arena *a = heap->arena;
+    bool zeroed;
+    size_t g = hg__arena_take(a, geo->length, 1, HG__SLAB, &zeroed);
+    if (!g)
+        return 0;
+    hg__harden_forget(a, hg__address(a, g), (size_t)geo->length << a->shift);
+    struct hg__run *slab = hg__run(a, g);
+    slab->class = (uint8_t) class;
+    slab->heap = (uint16_t)heap->index;
+    slab->slot_count = slab->free_count = geo->slot_count;
+    slab->holes = 0;
+    for (size_t i = 0; i * 64 < geo->slot_count; i++) {
+        size_t left = geo->slot_count - i * 64;
+        slab->free[i] = left >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << left) - 1;
+    }
+    uint32_t owner = geo->size < HG__SHARED_SIZE_MIN ? (heap->index + 1) << 8 : 0;
+    for (size_t i = 0; i < geo->length; i++) {
+        hg__run(a, g + i)->head = (uint32_t)g;
+        hg__map_set(a, g + i, owner | class);
+    }
+    link_partial(heap, g);
+    heap->classes[class].slab_count++;
+    heap->classes[class].free_count += geo->slot_count;
+    heap->classes[class].idle_count++;
+    return g;
+}
+
+static void slab_release(struct hg__heap *heap, size_t g) {
+    struct hg__run *slab = hg__run(heap->arena, g);
+    struct hg__heap_class *of = &heap->classes[slab->class];
+    unlink_partial(heap, g);
+    of->slab_count--;
+    of->free_count -= slab->slot_count;
+    of->idle_count--;
+    for (size_t i = 0; i < slab->length; i++)
+        hg__map_set(heap->arena, g + i, 0);
+    hg__arena_give(heap->arena, g);
+}
+
+/* The fullest of the first few partial slabs, so that the emptier ones drain; 0 iff none. */
+static size_t slab_pick(const struct hg__heap *heap, unsigned class) {
+    size_t best = 0;
+    unsigned least = UINT32_MAX;
+    uint32_t g = heap->classes[class].partial;
+    for (int seen = 0; g && seen < PICK_MAX; seen++) {
+        const struct hg__run *slab = hg__run(heap->arena, g);
+        if (slab->free_count < least) {
+            least = slab->free_count;
+            best = g;
+        }
+        g = slab->next;
+    }
+    return best;
+}
+
+/* Bits of the pages that [offset, offset + size) of a slab touches. */
+static uint64_t pages_of(size_t offset, size_t size) {
+    size_t first = offset / HG__PAGE, last = (offset + size - 1) / HG__PAGE;
+    uint64_t upto = last >= 63 ? ~(uint64_t)0 : ((uint64_t)2 << last) - 1;
+    return upto & ~(((uint64_t)1 << first) - 1);
+}
+
+/* Moves up to `want` lowest free slots of slab `g` to out[want-1], out[want-2], ... */
+static size_t slab_take(struct hg__heap *heap, size_t g, void **out, size_t want) {
+    struct hg__run *slab = hg__run(heap->arena, g);
+    size_t size = heap->geometry[slab->class].size, got = 0;
+    char *base = hg__address(heap->arena, g);
+    if (slab->free_count == slab->slot_count)
+        heap->classes[slab->class].idle_count--;
+    for (size_t word = 0; got < want && word * 64 < slab->slot_count; word++)
+        while (slab->free[word] && got < want) {
+            size_t slot = word * 64 + (size_t)__builtin_ctzll(slab->free[word]);
+            slab->free[word] &= slab->free[word] - 1;
+            out[want - ++got] = base + slot * size;
+            if (slab->holes)
+                slab->holes &= ~pages_of(slot * size, size);
+        }
+    slab->free_count = (uint16_t)(slab->free_count - got);
+    heap->classes[slab->class].free_count -= got;
+    if (slab->free_count == 0)
+        unlink_partial(heap, g);
+    return got;
+}
+
+size_t hg__heap_take(struct hg__heap *heap, unsigned class, void **out, size_t want) {
+    size_t left = want;
+    hg__lock(&heap->lock);
+    while (left) {
+        size_t g = slab_pick(heap, class);
+        if (!g && !(g = slab_make(heap, class)))
+            break;
+        left -= slab_take(heap, g, out, left);
+    }
+    hg__unlock(&heap->lock);
+    if (left)
+        memmove(out, out + left, (want - left) * sizeof *out);
+    return want - left;
+}
+
+/* Sets the free bit of slot `p` of slab `g`; releases the slab if it is the second idle one. */
+static void slab_put(struct hg__heap *heap, size_t g, void *p) {
+    struct hg__run *slab = hg__run(heap->arena, g);
+    struct hg__heap_class *of = &heap->classes[slab->class];
+    size_t slot =
+        slot_of(&heap->geometry[slab->class], (size_t)((char *)p - hg__address(heap->arena, g)));
+    uint64_t bit = (uint64_t)1 << slot % 64;
+    if (HG_UNLIKELY(slot >= slab->slot_count || (slab->free[slot / 64] & bit)))
+        hg__die("double free of", p, "the slot is already free");
+    slab->free[slot / 64] |= bit;
+    of->free_count++;
+    if (++slab->free_count == 1)
+        link_partial(heap, g);
+    if (slab->free_count == slab->slot_count && ++of->idle_count > 1)
+        slab_release(heap, g);
+}
+
+void hg__heap_put(struct hg__heap *heaps, void **slots, size_t count, unsigned class) {
+    struct hg__arena *a = heaps->arena;
+    /* One round an owner; the others' slots move to the front for the next round. */
+    while (count) {
+        struct hg__heap *heap = NULL;
+        size_t kept = 0;
+        for (size_t i = 0; i < count; i++) {
+            size_t g = hg__granule(a, slots[i]);
+            unsigned true_class = g < hg__committed(a) ? hg__map_get(a, g) & 0xff : 0;
+            if (HG_UNLIKELY(true_class == 0 || true_class >= HG_CLASS_COUNT || true_class < class))
+                hg__die("free of", slots[i], "not a block of the size given");
+            g = hg__run(a, g)->head;
+            struct hg__heap *owner = &heaps[hg__run(a, g)->heap];
+            if (!heap) {
+                heap = owner;
+                hg__lock(&heap->lock);
+            }
+            if (owner == heap)
+                slab_put(heap, g, slots[i]);
+            else
+                slots[kept++] = slots[i];
+        }
+        hg__unlock(&heap->lock);
+        count = kept;
+    }
+}
+
+/* True iff slots first..last (beyond the end counts as free) are all free. */
+static bool all_free(const struct hg__run *slab, size_t first, size_t last) {
+    for (size_t slot = first; slot <= last && slot < slab->slot_count; slot++)
+        if (!(slab->free[slot / 64] >> slot % 64 & 1))
+            return false;
+    return true;
+}
+
+static size_t purge_holes(struct hg__heap *heap, size_t g) {
+    struct hg__run *slab = hg__run(heap->arena, g);
+    const struct hg__geometry *geo = &heap->geometry[slab->class];
+    char *base = hg__address(heap->arena, g);
+    size_t page_count = ((size_t)slab->length << heap->arena->shift) / HG__PAGE, size = 0;
+    for (size_t page = 0, end; page < page_count; page = end) {
+        for (end = page;
+             end < page_count && !(slab->holes >> end & 1) &&
+             all_free(slab, slot_of(geo, end * HG__PAGE), slot_of(geo, (end + 1) * HG__PAGE - 1));
+             end++)
+            ;
+        if (end == page) {
+            end++;
+            continue;
+        }
+        if (!hg__os_purge(base + page * HG__PAGE, (end - page) * HG__PAGE))
+            return size;
+        slab->holes |= pages_of(page * HG__PAGE, (end - page) * HG__PAGE);
+        size += (end - page) * HG__PAGE;
+        /* The fill of the freed slots there is gone; do not look for it. */
+        size_t from = slot_of(geo, page * HG__PAGE) * geo->size;
+        hg__harden_forget(heap->arena, base + from, end * HG__PAGE - from);
+    }
+    return size;
+}
+
+size_t hg__heap_trim(struct hg__heap *heap) {
+    size_t size = 0;
+    hg__lock(&heap->lock);
+    for (unsigned class = 1; class < HG_CLASS_COUNT; class ++)
+        for (uint32_t g = heap->classes[class].partial, next; g; g = next) {
+            const struct hg__run *slab = hg__run(heap->arena, g);
+            next = slab->next;
+            if (slab->free_count == slab->slot_count)
+                slab_release(heap, g);
+            else if (heap->arena->os && hg__os_page_size() == HG__PAGE &&
+                     (size_t)slab->free_count * heap->geometry[class].size >= HG__PAGE)
+                size += purge_holes(heap, g);
+        }
+    hg__unlock(&heap->lock);
+    return size;
+}
+
+/* The slab and slot that `p` begins; false iff it begins none. */
+static bool find_slot(const struct hg__arena *a, const struct hg__geometry *geometry, const void *p,
+                      struct hg__run **slab, size_t *slot) {
+    size_t g = hg__granule(a, p);
+    if (g >= hg__committed(a))
+        return false;
+    unsigned class = hg__map_get(a, g) & 0xff;
+    if (class == 0 || class >= HG_CLASS_COUNT)
+        return false;
+    size_t head = hg__run(a, g)->head;
+    size_t offset = (size_t)((const char *)p - hg__address(a, head));
+    *slab = hg__run(a, head);
+    *slot = slot_of(&geometry[class], offset);
+    return *slot * geometry[class].size == offset && *slot < (*slab)->slot_count;
+}
+
+bool hg__heap_find(const struct hg__arena *a, const struct hg__geometry *geometry, const void *p,
+                   unsigned *class, bool *is_free) {
+    struct hg__run *slab;
+    size_t slot;
+    if (!find_slot(a, geometry, p, &slab, &slot))
+        return false;
+    *class = slab->class;
+    *is_free = slab->free[slot / 64] >> slot % 64 & 1;
+    return true;
+}
+
+bool hg__heap_set_bit(const struct hg__arena *a, const struct hg__geometry *geometry, const void *p,
+                      bool value) {
+    struct hg__run *slab;
+    size_t slot;
+    if (!find_slot(a, geometry, p, &slab, &slot))
+        return false;
+    uint64_t bit = (uint64_t)1 << slot % 64, old = slab->free[slot / 64];
+    slab->free[slot / 64] = value ? old | bit : old & ~bit;
+    return ((old & bit) != 0) != value;
+}
+
+static bool validate_slab(const struct hg__heap *heap, size_t g, struct hg__why *why) {
+    const struct hg__run *slab = hg__run(heap->arena, g);
+    const struct hg__geometry *geo = &heap->geometry[slab->class];
+    size_t set = 0;
+    if (slab->slot_count != geo->slot_count || slab->length != geo->length)
+        return hg__wrong(why, "heap: a slab has not its class's shape", g, slab->class);
+    for (size_t i = 0; i < hg__bitmap_words(heap->arena->shift); i++) {
+        uint64_t word = i * 64 < slab->slot_count ? slab->free[i] : 0;
+        size_t left = slab->slot_count - i * 64;
+        if (i * 64 < slab->slot_count && left < 64 && word >> left)
+            return hg__wrong(why, "heap: a bit is set beyond the last slot", g, i);
+        set += (size_t)__builtin_popcountll(word);
+    }
+    if (set != slab->free_count)
+        return hg__wrong(why, "heap: bitmap and free count of a slab disagree", g, set);
+    uint32_t owner = geo->size < HG__SHARED_SIZE_MIN ? (heap->index + 1) << 8 : 0;
+    for (size_t i = 0; i < slab->length; i++)
+        if (hg__run(heap->arena, g + i)->head != g ||
+            hg__map_get(heap->arena, g + i) != (owner | slab->class))
+            return hg__wrong(why, "heap: map or head of a slab's granule is wrong", g, i);
+    return true;
+}
+
+bool hg__heap_validate(const struct hg__heap *heap, struct hg__why *why) {
+    const struct hg__arena *a = heap->arena;
+    size_t slabs[HG_CLASS_COUNT] = {0}, partial[HG_CLASS_COUNT] = {0}, idle[HG_CLASS_COUNT] = {0};
+    size_t free_count[HG_CLASS_COUNT] = {0};
+    for (size_t g = 1; g < a->frontier; g += hg__run(a, g)->length) {
+        const struct hg__run *slab = hg__run(a, g);
+        if (slab->kind != HG__SLAB || slab->heap != heap->index)
+            continue;
+        if (slab->class == 0 || slab->class >= HG_CLASS_COUNT)
+            return hg__wrong(why, "heap: a slab of no class", g, slab->class);
+        if (!validate_slab(heap, g, why))
+            return false;
+        slabs[slab->class]++;
+        partial[slab->class] += slab->free_count != 0;
+        idle[slab->class] += slab->free_count == slab->slot_count;
+        free_count[slab->class] += slab->free_count;
+    }
+    for (unsigned class = 1; class < HG_CLASS_COUNT; class ++) {
+        const struct hg__heap_class *of = &heap->classes[class];
+        size_t listed = 0;
+        uint32_t prev = 0;
+        for (uint32_t g = of->partial; g; prev = g, g = hg__run(a, g)->next, listed++) {
+            const struct hg__run *slab = hg__run(a, g);
+            if (slab->kind != HG__SLAB || slab->class != class || slab->heap != heap->index ||
+                slab->free_count == 0 || slab->prev != prev || listed > partial[class])
+                return hg__wrong(why, "heap: a partial list holds what it should not", g, class);
+        }
+        if (listed != partial[class])
+            return hg__wrong(why, "heap: a slab with free slots is not listed", class, listed);
+        if (of->slab_count != slabs[class] || of->free_count != free_count[class])
+            return hg__wrong(why, "heap: counts of a class are off", class, of->free_count);
+        if (of->idle_count != idle[class] || idle[class] > 1)
+            return hg__wrong(why, "heap: idle slabs are miscounted", class, idle[class]);
+    }
+    return true;
+}

@@ -1,0 +1,175 @@
+/* Layer 0 on Linux, and the two things that end in system calls: waiting on a lock, dying. */
+#include "os.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base.h"
+
+void *hg__os_reserve(size_t size) {
+    int saved = errno;
+    void *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    errno = saved;
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void hg__os_release(void *address, size_t size) {
+    int saved = errno;
+    munmap(address, size);
+    errno = saved;
+}
+
+bool hg__os_commit(void *address, size_t size, size_t total) {
+    int saved = errno;
+    struct rlimit limit;
+    /* A reservation made before the limit was lowered would let us pass it unnoticed. */
+    bool allowed = getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+                   total <= limit.rlim_cur;
+    bool done = allowed && mprotect(address, size, PROT_READ | PROT_WRITE) == 0;
+    errno = saved;
+    return done;
+}
+
+bool hg__os_purge(void *address, size_t size) {
+    int saved = errno;
+    /* MADV_FREE is cheaper but leaves the pages in the resident count. */
+    bool done = madvise(address, size, MADV_DONTNEED) == 0;
+    errno = saved;
+    return done;
+}
+
+bool hg__os_move(void *from, void *to, size_t size) {
+#ifdef MREMAP_DONTUNMAP
+    int saved = errno;
+    int flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+    bool done = mremap(from, size, size, flags, to) == to;
+    /* The kernel unmaps the target before it finds that it cannot go on: put it back. */
+    if (!done &&
+        mmap(to, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+             -1, 0) != to &&
+        errno != EEXIST)
+        hg__die("memory lost at", to, "mremap failed half-way");
+    errno = saved;
+    return done;
+#else
+    (void)from, (void)to, (void)size;
+    return false;
+#endif
+}
+
+size_t hg__os_reserve_hint(void) {
+    if (sizeof(void *) < 8)
+        return (size_t)1 << 30;
+    size_t hint = (size_t)1 << 38;
+    struct sysinfo info;
+    if (sysinfo(&info) == 0)
+        while (hint / 8 < (size_t)info.totalram * info.mem_unit && hint < (size_t)1 << 45)
+            hint *= 2;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        limit.rlim_cur < hint)
+        hint = limit.rlim_cur - limit.rlim_cur / 4; /* the rest for stacks and files */
+    return hint;
+}
+
+uint64_t hg__os_now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+unsigned hg__os_cpu_count(void) {
+    /* sysconf reads files and may allocate; this is one system call. */
+    unsigned long mask[1024 / 8 / sizeof(unsigned long)];
+    long size = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
+    unsigned count = 0;
+    for (long i = 0; i < size / (long)sizeof mask[0]; i++)
+        count += (unsigned)__builtin_popcountl(mask[i]);
+    return count ? count : 1;
+}
+
+size_t hg__os_page_size(void) {
+    return (size_t)getpagesize();
+}
+
+void hg__lock_wait(struct hg__lock *lock) {
+    int saved = errno;
+    for (int spin = 0; spin < 100; spin++) {
+        uint32_t expected = 0;
+        if (__atomic_load_n(&lock->state, __ATOMIC_RELAXED) == 0 &&
+            __atomic_compare_exchange_n(&lock->state, &expected, 1, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED))
+            return;
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+#endif
+    }
+    while (__atomic_exchange_n(&lock->state, 2, __ATOMIC_ACQUIRE) != 0)
+        syscall(SYS_futex, &lock->state, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+    errno = saved;
+}
+
+void hg__lock_wake(struct hg__lock *lock) {
+    int saved = errno;
+    syscall(SYS_futex, &lock->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    errno = saved;
+}
+
+static char *append(char *at, const char *end, const char *text) {
+    while (*text && at < end)
+        *at++ = *text++;
+    return at;
+}
+
+static char *append_number(char *at, const char *end, uintmax_t value, unsigned radix) {
+    char digits[24];
+    char *first = digits + sizeof digits;
+    *--first = 0;
+    do
+        *--first = "0123456789abcdef"[value % radix];
+    while (value /= radix);
+    return append(at, end, first);
+}
+
+void hg__die(const char *what, const void *address, const char *detail) {
+    char line[256];
+    char *at = line;
+    const char *end = line + sizeof line - 1;
+    at = append(at, end, "heapgauge: ");
+    at = append(at, end, what);
+    if (address) {
+        at = append(at, end, " 0x");
+        at = append_number(at, end, (uintptr_t)address, 16);
+    }
+    if (detail) {
+        at = append(at, end, ": ");
+        at = append(at, end, detail);
+    }
+    *at++ = '\n';
+    ssize_t written = write(STDERR_FILENO, line, (size_t)(at - line));
+    (void)written;
+    abort();
+}
+
+bool hg__wrong(struct hg__why *why, const char *text, size_t at, size_t value) {
+    if (why->size == 0)
+        return false;
+    const char *end = why->text + why->size - 1;
+    char *next = append(why->text, end, text);
+    next = append(next, end, " (at ");
+    next = append_number(next, end, at, 10);
+    next = append(next, end, ", value ");
+    next = append_number(next, end, value, 10);
+    next = append(next, end, ")");
+    *next = 0;
+    return false;
+}

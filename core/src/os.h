@@ -1,0 +1,27 @@
+/* Layer 0: what is needed of the operating system, and nothing else. Sizes in bytes, multiples of a
+ * page. None of these changes errno. */
+#ifndef HG__OS_H
+#define HG__OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Address space without access; NULL iff refused. */
+void *hg__os_reserve(size_t size);
+void hg__os_release(void *address, size_t size);
+/* Makes reserved memory readable, writable and zero. `total` is what the process will then have
+ * committed here: false iff that exceeds RLIMIT_AS or the system refuses. */
+bool hg__os_commit(void *address, size_t size, size_t total);
+/* Gives the pages back; they read as zero afterwards. False iff refused (locked memory). */
+bool hg__os_purge(void *address, size_t size);
+/* Moves the pages of a block to committed memory elsewhere and leaves zero pages behind. */
+bool hg__os_move(void *from, void *to, size_t size);
+/* Address space worth reserving: several times the machine's memory, less under RLIMIT_AS. */
+size_t hg__os_reserve_hint(void);
+/* Milliseconds of a cheap monotonic clock. */
+uint64_t hg__os_now_ms(void);
+unsigned hg__os_cpu_count(void);
+size_t hg__os_page_size(void);
+
+#endif
