@@ -22,7 +22,7 @@ static unsigned bin_of(size_t length) {
 }
 
 static bool is_free(const struct hg__run *run) {
-    return run->kind <= HG__FREE_DIRTY;
+    return run->kind == HG__FREE;
 }
 
 /* Writes the boundary records of a run. */
@@ -33,53 +33,52 @@ static void mark(struct hg__arena *a, size_t g, size_t length, enum hg__run_kind
     first->length = (uint32_t)length;
 }
 
-static void link_free(struct hg__arena *a, size_t g, size_t length, enum hg__run_kind kind) {
-    mark(a, g, length, kind);
-    struct hg__bins *bins = &a->bins[kind];
+static void link_free(struct hg__arena *a, size_t g, size_t length, size_t dirty) {
+    mark(a, g, length, HG__FREE);
     unsigned bin = bin_of(length);
     struct hg__run *run = hg__run(a, g);
+    run->dirty = dirty;
     run->prev = 0;
-    run->next = bins->first[bin];
+    run->next = a->bins.first[bin];
     if (run->next)
         hg__run(a, run->next)->prev = (uint32_t)g;
-    bins->first[bin] = (uint32_t)g;
-    bins->mask[bin / 64] |= (uint64_t)1 << bin % 64;
-    if (kind == HG__FREE_DIRTY)
-        a->dirty += length;
+    a->bins.first[bin] = (uint32_t)g;
+    a->bins.mask[bin / 64] |= (uint64_t)1 << bin % 64;
+    a->dirty += dirty;
 }
 
 static void unlink_free(struct hg__arena *a, size_t g) {
     struct hg__run *run = hg__run(a, g);
-    struct hg__bins *bins = &a->bins[run->kind];
     unsigned bin = bin_of(run->length);
     if (run->next)
         hg__run(a, run->next)->prev = run->prev;
     if (run->prev)
         hg__run(a, run->prev)->next = run->next;
-    else if (!(bins->first[bin] = run->next))
-        bins->mask[bin / 64] &= ~((uint64_t)1 << bin % 64);
-    if (run->kind == HG__FREE_DIRTY)
-        a->dirty -= run->length;
+    else if (!(a->bins.first[bin] = run->next))
+        a->bins.mask[bin / 64] &= ~((uint64_t)1 << bin % 64);
+    a->dirty -= run->dirty;
 }
 
-/* Makes [g, g + length) free:  [kind][g..][kind] => [---- kind ----]. A clean run at the frontier
- * becomes never-used memory again. */
-static void insert_free(struct hg__arena *a, size_t g, size_t length, enum hg__run_kind kind) {
+/* Makes [g, g + length) free:  [free][g..][free] => [---- free ----]. A run without dirty granules
+ * at the frontier becomes never-used memory again. */
+static void insert_free(struct hg__arena *a, size_t g, size_t length, size_t dirty) {
     size_t right = g + length;
-    if (right < a->frontier && hg__run(a, right)->kind == kind) {
+    if (right < a->frontier && is_free(hg__run(a, right))) {
         length += hg__run(a, right)->length;
+        dirty += hg__run(a, right)->dirty;
         unlink_free(a, right);
     }
-    if (g > 1 && hg__run(a, g - 1)->kind == kind) {
+    if (g > 1 && is_free(hg__run(a, g - 1))) {
         size_t left = hg__run(a, g - 1)->head;
         length += hg__run(a, left)->length;
+        dirty += hg__run(a, left)->dirty;
         unlink_free(a, left);
         g = left;
     }
-    if (kind == HG__FREE_CLEAN && a->os && g + length == a->frontier)
+    if (dirty == 0 && g + length == a->frontier)
         a->frontier = g;
     else
-        link_free(a, g, length, kind);
+        link_free(a, g, length, dirty);
 }
 
 /* First granule >= g whose address is a multiple of `align` (>= a granule). */
@@ -104,8 +103,8 @@ static size_t best_in_bin(const struct hg__arena *a, uint32_t g, size_t length, 
 }
 
 /* A free run that holds `length` granules aligned, in the order of bins; 0 iff none was found. */
-static size_t find(const struct hg__arena *a, const struct hg__bins *bins, size_t length,
-                   size_t align) {
+static size_t find(const struct hg__arena *a, size_t length, size_t align) {
+    const struct hg__bins *bins = &a->bins;
     unsigned bin = bin_of(length);
     uint64_t mask = bins->mask[bin / 64] & (~(uint64_t)0 << bin % 64);
     for (unsigned word = bin / 64;;) {
@@ -164,35 +163,37 @@ static size_t take_frontier(struct hg__arena *a, size_t length, size_t align) {
     a->frontier = g + length;
     mark(a, g, length, HG__META); /* in use, so that the gap is not joined to it */
     if (g > gap)
-        insert_free(a, gap, g - gap, a->os ? HG__FREE_CLEAN : HG__FREE_DIRTY);
+        insert_free(a, gap, g - gap, a->os ? 0 : g - gap);
     return g;
 }
 
-/* Takes `length` aligned granules out of free run `g`, giving back what is over at both ends. */
-static size_t take_from(struct hg__arena *a, size_t g, size_t length, size_t align) {
-    enum hg__run_kind kind = hg__run(a, g)->kind;
-    size_t end = g + hg__run(a, g)->length, at = align_up(a, g, align);
+/* Takes `length` aligned granules out of free run `g`, giving back what is over at both ends; each
+ * end keeps its share of the dirty ones, and at least one lest it pass for clean. */
+static size_t take_from(struct hg__arena *a, size_t g, size_t length, size_t align, bool *zeroed) {
+    size_t whole = hg__run(a, g)->length, dirty = hg__run(a, g)->dirty;
+    size_t end = g + whole, at = align_up(a, g, align), rest = at + length;
     unlink_free(a, g);
     if (at > g)
-        link_free(a, g, at - g, kind);
-    if (end > at + length)
-        link_free(a, at + length, end - at - length, kind);
+        link_free(a, g, at - g, (dirty * (at - g) + whole - 1) / whole);
+    if (end > rest)
+        link_free(a, rest, end - rest, (dirty * (end - rest) + whole - 1) / whole);
+    *zeroed = dirty == 0;
     return at;
 }
 
 /* Largest first, which costs the fewest calls and leaves the runs that slabs are made from. */
 static size_t purge_to(struct hg__arena *a, size_t keep) {
-    struct hg__bins *bins = &a->bins[HG__FREE_DIRTY];
     size_t size = 0;
     for (int bin = HG__BINS - 1; bin > 0 && a->os && a->dirty > keep; bin--)
-        for (uint32_t g = bins->first[bin], next; g && a->dirty > keep; g = next) {
-            size_t length = hg__run(a, g)->length;
-            next = hg__run(a, g)->next;
-            if (!hg__os_purge(hg__address(a, g), length << a->shift))
+        for (uint32_t g = a->bins.first[bin], next; g && a->dirty > keep; g = next) {
+            struct hg__run *run = hg__run(a, g);
+            size_t length = run->length;
+            next = run->next;
+            if (run->dirty == 0 || !hg__os_purge(hg__address(a, g), length << a->shift))
                 continue;
+            size += (size_t)run->dirty << a->shift;
             unlink_free(a, g);
-            insert_free(a, g, length, HG__FREE_CLEAN);
-            size += length << a->shift;
+            insert_free(a, g, length, 0);
         }
     a->purged_size += size;
     return size;
@@ -204,22 +205,30 @@ static bool request_fails(struct hg__arena *a) {
 }
 
 static size_t take(struct hg__arena *a, size_t length, size_t align, bool *zeroed) {
-    size_t g = find(a, &a->bins[HG__FREE_DIRTY], length, align);
-    *zeroed = false;
+    size_t g = find(a, length, align);
     if (g)
-        return take_from(a, g, length, align);
+        return take_from(a, g, length, align, zeroed);
     *zeroed = a->os;
-    g = find(a, &a->bins[HG__FREE_CLEAN], length, align);
-    return g ? take_from(a, g, length, align) : take_frontier(a, length, align);
+    return take_frontier(a, length, align);
 }
 
-/* `used` grew: are the heaps to look for pages without live slots before memory grows further? */
-static void count_use(struct hg__arena *a, size_t length) {
-    a->used += length;
-    if (a->used > a->trim_mark + a->trim_mark / 8 + ((size_t)RETAIN_MIN_SIZE >> a->shift)) {
+/* `used` changed. When it is an eighth away from where heaps were last trimmed it is time again:
+ * before memory grows further, or because what was freed leaves slabs with few slots in use. */
+static void count_use(struct hg__arena *a, size_t more, size_t less) {
+    a->used = a->used + more - less;
+    size_t slack = a->trim_mark / 8 + ((size_t)RETAIN_MIN_SIZE >> a->shift);
+    if (a->used > a->trim_mark + slack || a->used + slack < a->trim_mark) {
         a->trim_mark = a->used;
         __atomic_store_n(&a->trim_due, a->os, __ATOMIC_RELAXED);
     }
+}
+
+/* Memory known to be clean goes to a large block: if it was purged just now, that was too early;
+ * keep that much more from now on. */
+static void count_missed(struct hg__arena *a, size_t length) {
+    size_t most = (size_t)RETAIN_EXTRA_MAX >> a->shift;
+    if (a->purge_ms && hg__os_now_ms() - a->purge_ms < RETAIN_SPAN_MS)
+        a->retain_extra = a->retain_extra + length < most ? a->retain_extra + length : most;
 }
 
 size_t hg__arena_take(struct hg__arena *a, size_t length, size_t align, enum hg__run_kind kind,
@@ -231,22 +240,15 @@ size_t hg__arena_take(struct hg__arena *a, size_t length, size_t align, enum hg_
     size_t g = 0;
     if (!request_fails(a) && length <= a->granule_count && (align >> a->shift) <= a->granule_count)
         g = take(a, length, align, zeroed);
-    if (!g && a->dirty && a->os && !(a->fail_at && a->request_count >= a->fail_at)) {
-        purge_to(a, 0); /* given back, dirty runs join the clean ones between them */
-        g = take(a, length, align, zeroed);
-    }
     if (g) {
         mark(a, g, length, kind);
-        count_use(a, length);
+        count_use(a, length, 0);
         if (kind == HG__LARGE) {
             hg__map_set(a, g, HG__MAP_LARGE);
             a->large_count++;
             a->large_granules += length;
-            /* Purged too early: remember, and keep that much more from now on. */
-            if (*zeroed && a->purge_ms && hg__os_now_ms() - a->purge_ms < RETAIN_SPAN_MS)
-                a->retain_extra += length;
-            if (a->retain_extra > (size_t)RETAIN_EXTRA_MAX >> a->shift)
-                a->retain_extra = (size_t)RETAIN_EXTRA_MAX >> a->shift;
+            if (*zeroed)
+                count_missed(a, length);
         }
     }
     hg__unlock(&a->lock);
@@ -265,23 +267,18 @@ static void purge_if_due(struct hg__arena *a) {
         a->retain_extra /= 2;
     a->purge_ms = now;
     purge_to(a, (limit + a->retain_extra) / 2);
-    if (now - a->trim_ms >= 10) {
-        a->trim_ms = now;
-        a->trim_mark = a->used;
-        __atomic_store_n(&a->trim_due, true, __ATOMIC_RELAXED);
-    }
 }
 
 static void give(struct hg__arena *a, size_t g) {
     struct hg__run *run = hg__run(a, g);
     size_t length = run->length;
-    a->used -= length;
+    count_use(a, 0, length);
     if (run->kind == HG__LARGE) {
         hg__map_set(a, g, 0);
         a->large_count--;
         a->large_granules -= length;
     }
-    insert_free(a, g, length, HG__FREE_DIRTY);
+    insert_free(a, g, length, length);
 }
 
 void hg__arena_give(struct hg__arena *a, size_t g) {
@@ -294,21 +291,21 @@ void hg__arena_give(struct hg__arena *a, size_t g) {
 /* Free granules right of `at`, up to `need`; memory beyond the frontier counts. */
 static size_t room_at(struct hg__arena *a, size_t at, size_t need) {
     size_t room = 0;
-    while (at + room < a->frontier && room < need && is_free(hg__run(a, at + room)))
-        room += hg__run(a, at + room)->length;
+    if (at < a->frontier && is_free(hg__run(a, at)))
+        room = hg__run(a, at)->length;
     if (at + room >= a->frontier && room < need && commit(a, at + need))
         room = need;
     return room;
 }
 
-/* Removes `need` granules at `at` from the free runs and the frontier; room_at() has found them. */
+/* Removes `need` granules at `at` from the free run there and the frontier; room_at() found them.
+ */
 static void absorb(struct hg__arena *a, size_t at, size_t need) {
-    while (need && at < a->frontier) {
+    if (at < a->frontier) {
         size_t length = hg__run(a, at)->length;
-        size_t part = length < need ? length : need;
-        take_from(a, at, part, (size_t)1 << a->shift);
-        at += part;
-        need -= part;
+        bool zeroed;
+        take_from(a, at, length < need ? length : need, (size_t)1 << a->shift, &zeroed);
+        need -= length < need ? length : need;
     }
     a->frontier += need;
 }
@@ -325,14 +322,15 @@ bool hg__arena_resize(struct hg__arena *a, size_t g, size_t length) {
         if (done) {
             absorb(a, g + old, need);
             mark(a, g, length, kind);
-            count_use(a, need);
+            count_use(a, need, 0);
+            count_missed(a, need);
             a->large_granules += need;
         }
     } else if (length < old) {
         mark(a, g, length, kind);
-        a->used -= old - length;
+        count_use(a, 0, old - length);
         a->large_granules -= old - length;
-        insert_free(a, g + length, old - length, HG__FREE_DIRTY);
+        insert_free(a, g + length, old - length, old - length);
         purge_if_due(a);
     }
     hg__unlock(&a->lock);
@@ -417,26 +415,31 @@ void hg__arena_close(struct hg__arena *a) {
         hg__os_release(a->mapping, a->mapping_size);
 }
 
-static bool validate_bins(struct hg__arena *a, enum hg__run_kind kind, size_t *granules,
-                          struct hg__why *why) {
-    const struct hg__bins *bins = &a->bins[kind];
+static bool validate_bins(struct hg__arena *a, size_t *granules, struct hg__why *why) {
+    const struct hg__bins *bins = &a->bins;
+    size_t dirty = 0;
     for (unsigned bin = 0; bin < HG__BINS; bin++) {
         if ((bins->first[bin] != 0) != (bins->mask[bin / 64] >> bin % 64 & 1))
             return hg__wrong(why, "arena: mask and list of a bin disagree", bin, bins->first[bin]);
         uint32_t prev = 0;
         for (uint32_t g = bins->first[bin]; g; prev = g, g = hg__run(a, g)->next) {
             const struct hg__run *run = hg__run(a, g);
-            if (g >= a->frontier || run->kind != kind || bin_of(run->length) != bin ||
+            if (g >= a->frontier || !is_free(run) || bin_of(run->length) != bin ||
                 run->prev != prev)
                 return hg__wrong(why, "arena: a binned run is in the wrong place", g, bin);
+            if (run->dirty > run->length)
+                return hg__wrong(why, "arena: more dirty than there is", g, (size_t)run->dirty);
             *granules += run->length;
+            dirty += run->dirty;
         }
     }
+    if (dirty != a->dirty)
+        return hg__wrong(why, "arena: dirty count is off", dirty, a->dirty);
     return true;
 }
 
 bool hg__arena_validate(struct hg__arena *a, struct hg__why *why) {
-    size_t counted[5] = {0}, binned[2] = {0}, large = 0;
+    size_t counted[HG__META + 1] = {0}, binned = 0, large = 0;
     unsigned before = HG__META;
     for (size_t g = 1, length; g < a->frontier; g += length) {
         const struct hg__run *run = hg__run(a, g);
@@ -446,7 +449,7 @@ bool hg__arena_validate(struct hg__arena *a, struct hg__why *why) {
         const struct hg__run *last = hg__run(a, g + length - 1);
         if (last->head != g || last->kind != run->kind)
             return hg__wrong(why, "arena: both ends of a run disagree", g, last->head);
-        if (is_free(run) && run->kind == before)
+        if (is_free(run) && before == HG__FREE)
             return hg__wrong(why, "arena: two free neighbours are not merged", g, run->kind);
         before = run->kind;
         counted[run->kind] += length;
@@ -461,13 +464,10 @@ bool hg__arena_validate(struct hg__arena *a, struct hg__why *why) {
             return hg__wrong(why, "arena: the map has an entry for memory not handed out", g,
                              entry);
     }
-    for (unsigned kind = 0; kind < 2; kind++)
-        if (!validate_bins(a, kind, &binned[kind], why))
-            return false;
-    if (binned[0] != counted[0] || binned[1] != counted[1])
-        return hg__wrong(why, "arena: a free run is in no bin", binned[0], binned[1]);
-    if (counted[HG__FREE_DIRTY] != a->dirty)
-        return hg__wrong(why, "arena: dirty count is off", counted[HG__FREE_DIRTY], a->dirty);
+    if (!validate_bins(a, &binned, why))
+        return false;
+    if (binned != counted[HG__FREE])
+        return hg__wrong(why, "arena: a free run is in no bin", binned, counted[HG__FREE]);
     if (counted[HG__SLAB] + counted[HG__LARGE] + counted[HG__META] != a->used)
         return hg__wrong(why, "arena: used count is off", counted[HG__SLAB], a->used);
     if (counted[HG__LARGE] != a->large_granules || large != a->large_count)

@@ -8,8 +8,8 @@
  * granules). Nothing is ever stored in the granules themselves. Granule 0 lies before the first
  * usable one and stands for "none", so that zeroed memory is an empty arena.
  *
- * Free runs are dirty (content unknown, pages perhaps resident) or clean (given back, zero). Two
- * neighbours of the same kind are always merged; dirty ones are preferred. What goes back to the
+ * Free neighbours are always merged. A free run knows how many of its granules may be resident:
+ * about `dirty` of them, exactly none iff 0, and then it reads as zero. What goes back to the
  * operating system, and when, is decided in purge_if_due(). */
 #ifndef HG__ARENA_H
 #define HG__ARENA_H
@@ -30,7 +30,7 @@ enum {
 #define HG__MAP_LARGE UINT32_MAX
 enum { HG__SHARED_SIZE_MIN = 64 };
 
-enum hg__run_kind { HG__FREE_CLEAN, HG__FREE_DIRTY, HG__SLAB, HG__LARGE, HG__META };
+enum hg__run_kind { HG__FREE, HG__SLAB, HG__LARGE, HG__META };
 
 struct hg__run {
     uint32_t head;   /* first granule */
@@ -42,8 +42,11 @@ struct hg__run {
     uint16_t heap;       /* slab: index of the owner */
     uint16_t slot_count; /* slab */
     uint16_t free_count; /* slab: bits set in `free` */
-    uint64_t holes;      /* slab: pages given back, one bit each */
-    uint64_t free[];     /* slab: one bit a slot, 1 = free */
+    union {
+        uint64_t holes; /* slab: pages given back, one bit each */
+        uint64_t dirty; /* free: granules */
+    };
+    uint64_t free[]; /* slab: one bit a slot, 1 = free */
 };
 
 struct hg__bins {
@@ -67,10 +70,9 @@ struct hg__arena {
     size_t used;         /* granules */
     size_t dirty;        /* granules */
     size_t retain_extra; /* granules kept dirty because lately missed; see purge_if_due */
-    size_t trim_mark;    /* `used` when trimming slabs last seemed worth while */
+    size_t trim_mark;    /* `used` when heaps were last to be trimmed */
     bool trim_due;       /* atomic: heaps should look for holes (heap.h) */
     uint64_t purge_ms;
-    uint64_t trim_ms;
     size_t large_count;
     size_t large_granules;
     uint64_t request_count;
@@ -78,7 +80,7 @@ struct hg__arena {
     uint64_t purged_size;
     void *mapping;
     size_t mapping_size;
-    struct hg__bins bins[2]; /* by kind */
+    struct hg__bins bins; /* of free runs, by length */
 };
 
 static inline struct hg__run *hg__run(const struct hg__arena *a, size_t g) {

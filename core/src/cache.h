@@ -36,9 +36,7 @@ struct hg__cache {
 
 extern HG_HIDDEN __thread struct hg__cache *hg__thread __attribute__((tls_model("initial-exec")));
 
-/* A cached slot of `class`, or NULL iff the bin is empty. */
-static inline void *hg__cache_pop(unsigned class) {
-    struct hg__bin *bin = &hg__thread->bins[class];
+static inline void *hg__bin_pop(struct hg__bin *bin) {
     void **top = bin->top;
     void *p = top[-1];
     if (HG_LIKELY(p != NULL))
@@ -46,15 +44,32 @@ static inline void *hg__cache_pop(unsigned class) {
     return p;
 }
 
+/* A cached slot of `class`, or NULL iff the bin is empty. */
+static inline void *hg__cache_pop(unsigned class) {
+    return hg__bin_pop(&hg__thread->bins[class]);
+}
+
+/* The bin for `size` <= HG__LINEAR_MAX. Bins are as long as the steps between classes, so rounding
+ * the size up already gives the bin's offset: no shift there and back. */
+static inline struct hg__bin *hg__bin_of(struct hg__cache *cache, size_t size) {
+    _Static_assert(sizeof(void *) != 8 || sizeof(struct hg__bin) == HG__STEP, "see above");
+    if (sizeof(struct hg__bin) == HG__STEP)
+        return (struct hg__bin *)(void *)((char *)cache->bins + hg__round_up(size, HG__STEP));
+    return &cache->bins[(size + HG__STEP - 1) / HG__STEP];
+}
+
 /* Puts a slot into a bin; false iff the bin is full. */
-static inline bool hg__cache_push(struct hg__cache *cache, unsigned bin_index, void *p) {
-    struct hg__bin *bin = &cache->bins[bin_index];
+static inline bool hg__bin_push(struct hg__bin *bin, void *p) {
     void **top = bin->top;
     if (HG_UNLIKELY(top == bin->limit))
         return false;
     *top = p;
     __atomic_store_n(&bin->top, top + 1, __ATOMIC_RELAXED);
     return true;
+}
+
+static inline bool hg__cache_push(struct hg__cache *cache, unsigned bin_index, void *p) {
+    return hg__bin_push(&cache->bins[bin_index], p);
 }
 
 /* The paths of core.c behind the fast ones; `class` is what the caller found, 0 included. */
@@ -70,10 +85,9 @@ void *hg__realloc(void *p, size_t old_size, size_t align, size_t new_size);
 static inline void *hg__alloc(size_t size, size_t align) {
     size_t rounded = hg__round_up(size, align); /* 0 also when it wraps: class 0, the slow path */
     if (HG_LIKELY(rounded <= HG__LINEAR_MAX)) {
-        unsigned class = (unsigned)((rounded + HG__STEP - 1) / HG__STEP);
-        void *p = hg__cache_pop(class);
+        void *p = hg__bin_pop(hg__bin_of(hg__thread, rounded));
         if (HG_LIKELY(p != NULL)) {
-            hg__harden_alloc(&hg__main.arena, p, class);
+            hg__harden_alloc(&hg__main.arena, p, hg__class_of(rounded));
             return p;
         }
     }
@@ -99,11 +113,9 @@ static inline void hg__free(void *p) {
 /* Frees a block by its layout alone: no metadata is read. */
 static inline void hg__free_sized(void *p, size_t size, size_t align) {
     size_t rounded = hg__round_up(size, align);
-    if (HG_LIKELY(p && rounded <= HG__LINEAR_MAX && !HG_HARDENED)) {
-        unsigned class = (unsigned)((rounded + HG__STEP - 1) / HG__STEP);
-        if (HG_LIKELY(hg__cache_push(hg__thread, class, p)))
-            return;
-    }
+    if (HG_LIKELY(p && rounded <= HG__LINEAR_MAX && !HG_HARDENED &&
+                  hg__bin_push(hg__bin_of(hg__thread, rounded), p)))
+        return;
     hg__free_sized_slow(p, size, align);
 }
 

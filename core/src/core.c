@@ -9,7 +9,8 @@
 
 struct hg_core hg__main;
 
-enum { MOVE_SIZE_MIN = 1 << 20 }; /* from here moving page tables beats copying bytes */
+#define MOVE_SIZE_MIN  ((size_t)1 << 20)   /* from here moving page tables beats copying bytes */
+#define PURGE_SIZE_MIN ((size_t)256 << 10) /* from here fresh pages are no dearer than a fill */
 
 /* The class that serves a layout, 0 iff it is large. */
 static unsigned small_class(const struct hg_core *core, size_t size, size_t align) {
@@ -75,8 +76,15 @@ static void *alloc(struct hg_core *core, size_t size, size_t align, bool *zeroed
 
 static void *alloc_zeroed(struct hg_core *core, size_t size, size_t align) {
     bool zeroed;
-    void *p = alloc(core, size, align, &zeroed);
-    return p && !zeroed ? memset(p, 0, size) : p;
+    char *p = alloc(core, size, align, &zeroed);
+    if (!p || zeroed)
+        return p;
+    /* Dropping pages costs about what filling them does, and those never touched stay away. */
+    size_t whole = size >= PURGE_SIZE_MIN && core->arena.os ? size & ~(PURGE_SIZE_MIN - 1) : 0;
+    if (whole && !hg__os_purge(p, whole))
+        whole = 0;
+    memset(p + whole, 0, size - whole);
+    return p;
 }
 
 /* Frees small block `p` cached or kept as `class`. */
@@ -184,12 +192,16 @@ static void *resize(struct hg_core *core, void *p, size_t old_size, size_t align
         return p;
     }
     bool zeroed;
-    void *to = alloc(core, size, align, &zeroed);
+    void *to = core == &hg__main ? hg__alloc(size, align) : alloc(core, size, align, &zeroed);
     if (!to)
         return NULL;
     memcpy(to, p, keep);
-    hg__harden_free(a, p, HG__ANY_CLASS);
-    free_by_map(core, p);
+    if (core == &hg__main) {
+        hg__free(p);
+    } else {
+        hg__harden_free(a, p, HG__ANY_CLASS);
+        free_by_map(core, p);
+    }
     return to;
 }
 

@@ -31,10 +31,9 @@ static HG_NOINLINE void *malloc_slow(size_t size) {
 
 void *NAME(malloc)(size_t size) {
     if (HG_LIKELY(size <= HG__LINEAR_MAX)) {
-        unsigned class = (unsigned)((size + HG__STEP - 1) / HG__STEP);
-        void *p = hg__cache_pop(class);
+        void *p = hg__bin_pop(hg__bin_of(hg__thread, size));
         if (HG_LIKELY(p != NULL)) {
-            hg__harden_alloc(&hg__main.arena, p, class);
+            hg__harden_alloc(&hg__main.arena, p, hg__class_of(size));
             return p;
         }
     }
