@@ -1,0 +1,173 @@
+"""`heapgauge gate`: is the candidate proven slower, or hungrier, than the baseline?
+
+Both folders hold rounds of a backend beside the same yardstick (their runs' own baseline, e.g. system).
+What is compared is the backend's ratio to the yardstick within each round, so that a slower day of the
+machine cancels. The two folders' ratios are unpaired: Hodges and Lehmann's shift with its exact interval,
+at a level shared by all comparisons (Bonferroni). A regression is proven when the whole interval lies
+beyond what is allowed; everything else passes.
+"""
+
+import argparse
+import json
+import math
+from pathlib import Path
+
+from . import report, stats, store
+from .analysis import FINDING_STATUSES, paired
+from .errors import EXIT_FINDING, EXIT_WELL, Trouble
+from .exporters.markdown import aligned
+
+QUANTITIES = {"time": "seconds", "footprint": "footprint_overhead"}
+
+
+def fraction(text):
+    """"2%" or "0.02" as 0.02."""
+    try:
+        value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("expected something like 2%% or 0.02") from None
+    if not 0 <= value < 10:
+        raise argparse.ArgumentTypeError("must lie between 0% and 1000%")
+    return value
+
+
+def parse(argv):
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="heapgauge gate",
+        description="Fails only on a proven regression of the candidate's results against the baseline's.",
+        epilog="Exit status: 0 none is proven; 1 one is, or a cell that was well is broken now; 2 usage, or "
+               "results that can't be compared.")
+    parser.add_argument("--baseline", required=True, metavar="DIR", type=Path)
+    parser.add_argument("--candidate", required=True, metavar="DIR", type=Path)
+    parser.add_argument("--max-regression", type=fraction, default=0.02, metavar="2%",
+                        help="slow-down or growth that is let pass (default 2%%)")
+    parser.add_argument("--backends", metavar="A,B", help="only these (default: all but the yardstick)")
+    parser.add_argument("--quantity", choices=["time", "footprint", "both"], default="both")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the comparisons here")
+    return parser.parse_args(argv)
+
+
+def require_comparable(old, new):
+    """Trouble if a difference between the folders could not be put down to the allocators."""
+    if old["baseline"] != new["baseline"]:
+        raise Trouble(f"the yardsticks differ: {old['baseline']} and {new['baseline']}: measure both against one")
+    for key, what in (("cpu_model", "processor"), ("kernel", "kernel")):
+        here, there = old["context"].get(key), new["context"].get(key)
+        if here != there:
+            raise Trouble(f"measured on different machines ({what}: {here} and {there}): measure both on one")
+    yardstick = [next((b.get("sha256") for b in m["backends"] if b["name"] == m["baseline"]), None)
+                 for m in (old, new)]
+    if yardstick[0] != yardstick[1]:
+        raise Trouble(f"the yardstick {old['baseline']} is not the same library in both: measure the baseline again")
+
+
+def index(model):
+    """(workload, backend) -> cell."""
+    return {(c["workload"], c["backend"]): c for c in model["cells"]}
+
+
+def common_pairs(old, new, wanted):
+    """The cells to compare, and lines about those that can't be."""
+    before, after = index(old), index(new)
+    streams = [{w["name"]: (w["sha256"], w["operations"]) for w in m["workloads"]} for m in (old, new)]
+    pairs, notes = [], []
+    for key, cell in before.items():
+        workload, backend = key
+        if cell["role"] != "backend" or (wanted and backend not in wanted):
+            continue
+        if key not in after:
+            notes.append(f"{backend} on {workload}: not in the candidate's results")
+        elif streams[0][workload][0] != streams[1][workload][0]:
+            notes.append(f"{backend} on {workload}: the traces differ, so it is not compared")
+        else:
+            pairs.append(key)
+    return pairs, notes
+
+
+def ratios(model, key, quantity):
+    """Log ratios to the yardstick, one a round, of one cell; [] if it has none."""
+    cells = index(model)
+    mine, yardstick = cells[key], cells[(key[0], model["baseline"])]
+    if mine["status"] != "ok" or yardstick["status"] != "ok":
+        return []
+    values = paired(mine["samples"], yardstick["samples"], QUANTITIES[quantity])
+    if not values[0] or min(values[0]) <= 0 or min(values[1]) <= 0:
+        return []
+    return stats.log_ratios(*values)
+
+
+def compare_models(old, new, allowed, quantities, wanted=None):
+    """All comparisons, as rows: key, quantity, change (Estimate, as a factor), word, detail; and notes."""
+    pairs, notes = common_pairs(old, new, wanted)
+    noisy = {w["name"] for m in (old, new) for w in m["workloads"] if w["noisy"]}
+    rows, tests = [], []
+    for key in pairs:
+        before, after = index(old)[key], index(new)[key]
+        if before["status"] == "ok" and after["status"] in FINDING_STATUSES:
+            rows.append({"key": key, "quantity": "status", "change": None, "word": "regression",
+                         "detail": f"{after['status']}: {after['detail']}"})
+            continue
+        for quantity in quantities:
+            a, b = ratios(new, key, quantity), ratios(old, key, quantity)
+            if a and b:
+                tests.append((key, quantity, a, b))
+    confidence = 1 - (1 - stats.CONFIDENCE) / max(1, len(tests))
+    for key, quantity, a, b in tests:
+        shift = stats.shift_estimate(a, b, confidence)
+        change = stats.Estimate(*(None if v is None else math.exp(v) for v in (shift.value, shift.low, shift.high)),
+                                shift.count)
+        word, detail = judge(change, allowed, quantity == "time" and key[0] in noisy)
+        rows.append({"key": key, "quantity": quantity, "change": change, "word": word, "detail": detail})
+    return rows, notes
+
+
+def judge(change, allowed, noisy):
+    """The word for one comparison. Only "regression" fails the gate."""
+    if not change.has_interval:
+        return "inconclusive", "too few rounds for this many comparisons"
+    if noisy:
+        return "inconclusive", "noisy: the yardstick differs from itself"
+    if change.low > 1 + allowed:
+        return "regression", ""
+    if change.low > 1:
+        return "worse", "proven, but not proven beyond what is allowed"
+    if change.high < 1:
+        return "better", ""
+    if change.high <= 1 + allowed:
+        return "passes", ""
+    return "inconclusive", "neither proven nor ruled out"
+
+
+def table(rows):
+    """The comparisons as a Markdown table."""
+    lines = [[r["key"][0], r["key"][1], r["quantity"],
+              f"{r['change'].value - 1:+.1%}" if r["change"] else "",
+              f"[{r['change'].low - 1:+.1%}, {r['change'].high - 1:+.1%}]"
+              if r["change"] and r["change"].has_interval else "",
+              r["word"], r["detail"]] for r in rows]
+    header = ["workload", "backend", "quantity", "change", "interval", "verdict", "detail"]
+    return aligned(header, lines, ("workload", "backend", "quantity", "verdict", "detail"))
+
+
+def main(argv):
+    """Runs `heapgauge gate` and returns its exit status."""
+    options = parse(argv)
+    old, new = (report.load(store.Folder(p)) for p in (options.baseline, options.candidate))
+    require_comparable(old, new)
+    quantities = list(QUANTITIES) if options.quantity == "both" else [options.quantity]
+    wanted = set(options.backends.split(",")) if options.backends else None
+    rows, notes = compare_models(old, new, options.max_regression, quantities, wanted)
+    if not rows:
+        raise Trouble("nothing to compare: " + ("; ".join(notes) or "no backend beside the yardstick in both"))
+    print(table(rows))
+    for note in notes:
+        print(f"- {note}")
+    failed = [r for r in rows if r["word"] == "regression"]
+    print(f"{len(failed)} of {len(rows)} comparisons are proven regressions beyond {options.max_regression:.1%}.")
+    if options.json:
+        plain = [{"workload": r["key"][0], "backend": r["key"][1], "quantity": r["quantity"], "word": r["word"],
+                  "detail": r["detail"], "change": r["change"] and r["change"].value,
+                  "low": r["change"] and r["change"].low, "high": r["change"] and r["change"].high} for r in rows]
+        store.write_atomic(options.json, (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode())
+    return EXIT_FINDING if failed else EXIT_WELL

@@ -1,0 +1,106 @@
+"""What the tests of the scripts share: a results folder made by a fake heapgauge, and made-up rounds."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FAKE = Path(__file__).with_name("fake_heapgauge.py")
+sys.path.insert(0, str(ROOT / "scripts/python"))
+
+
+class Bench:
+    """A scratch place in which `heapgauge compare` and its kin run on a fake heapgauge."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        for name in ("alpha", "beta"):
+            (folder / f"{name}.hgt").write_bytes(name.encode())
+        self.log = folder / "cells.log"
+        self.config = {}
+        self.program = FAKE
+
+    def environment(self):
+        (self.folder / "fake.json").write_text(json.dumps(self.config))
+        return {**os.environ, "HEAPGAUGE": str(self.program), "PYTHONPATH": str(ROOT / "scripts/python"),
+                "FAKE_CONFIG": str(self.folder / "fake.json"), "FAKE_LOG": str(self.log),
+                "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def start(self, *words):
+        """The subcommand as a running process."""
+        return subprocess.Popen(["/usr/bin/python3", "-m", "heapgauge", *map(str, words)], cwd=self.folder,
+                                env=self.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def run(self, *words):
+        """(exit status, stdout, stderr) of the subcommand."""
+        child = self.start(*words)
+        out, err = child.communicate(timeout=300)
+        return child.returncode, out, err
+
+    def compare(self, *words, output="out"):
+        """A small compare: two backends beside the baseline."""
+        return self.run("compare", "alpha.hgt", "beta.hgt", "--backends=system,core,mimalloc", "--quick",
+                        "--seed=1", "-o", output, *words)
+
+    def read(self, name, output="out"):
+        """A JSON file of a results folder."""
+        return json.loads((self.folder / output / name).read_text())
+
+    def cell(self, workload, backend, output="out"):
+        """A cell of results.json."""
+        return next(c for c in self.read("results.json", output)["cells"]
+                    if (c["workload"], c["backend"]) == (workload, backend))
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def measured(tmp_path_factory):
+    """A finished run of 12 rounds, to be read and not changed."""
+    made = Bench(tmp_path_factory.mktemp("measured"))
+    made.config = {"footprint": {"mimalloc": 1.5}}
+    status, out, err = made.compare("--rounds=12")
+    assert status == 0, err
+    made.printed = out
+    return made
+
+
+def synthetic_rounds(count, seconds, seed=0, noise=0.01, drift=0.2, workloads=("w",)):
+    """Rounds as compare stores them, without running anything.
+
+    `seconds` gives each entry's time; all of a round share a random drift, each adds its own noise.
+    """
+    rng = random.Random(seed)
+    rounds = []
+    for number in range(1, count + 1):
+        results = []
+        for workload in workloads:
+            common = 1 + abs(rng.gauss(0, drift))
+            for position, (entry, time) in enumerate(seconds.items()):
+                value = time * common * (1 + rng.gauss(0, noise))
+                results.append({"workload": workload, "entry": entry, "position": position, "exit_codes": [0],
+                                "cell": {"status": "ok", "seconds": value, "cpu_seconds": value,
+                                         "operations_asked": 1000, "operations_counted": 1000, "threads": 1,
+                                         "live_peak_bytes": 100 << 20, "rss_baseline_bytes": 1 << 20,
+                                         "rss_at_live_peak_bytes": 121 << 20, "rss_peak_bytes": 122 << 20}})
+        rounds.append({"round_version": 1, "round": number, "results": results})
+    return rounds
+
+
+def synthetic_plan(seconds, workloads=("w",), seed=1):
+    """The plan that fits synthetic_rounds()."""
+    roles = {"system": "baseline", "system#aa": "control", "null": "harness"}
+    return {"plan_version": 1, "created": "2026-01-01T00:00:00+00:00", "command": "heapgauge compare", "seed": seed,
+            "quick": True, "rounds": 10, "budget_s": None, "timeout_s": 60.0, "memory_bytes": 1 << 30,
+            "baseline": "system", "unavailable": [], "program_sha256": "",
+            "entries": [{"name": n, "backend": n.split("#")[0], "role": roles.get(n, "backend")} for n in seconds],
+            "workloads": [{"name": w, "spec": f"{w}.hgt", "class": "trace", "operations": 1000, "sha256": "0" * 64}
+                          for w in workloads]}

@@ -1,0 +1,326 @@
+"""compare on a fake heapgauge: faults contained, nothing finished is lost, the same seed the same order."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from heapgauge import compare as compare_module
+from heapgauge import hyperfine, store
+from heapgauge.errors import Trouble
+
+needs_hyperfine = pytest.mark.skipif(not shutil.which("hyperfine"),
+                                     reason="needs hyperfine: apt-get install hyperfine")
+pytestmark = needs_hyperfine
+
+
+def test_a_run_ends_well_and_leaves_everything(measured):
+    names = {p.name for p in (measured.folder / "out").iterdir()}
+    assert {"plan.json", "context.json", "backends.json", "verdicts.json", "rounds", "SHA256SUMS", "table.md",
+            "table.csv", "table.tex", "results.json", "google-benchmark.json"} <= names
+    assert subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=measured.folder / "out").returncode == 0
+    assert len(list((measured.folder / "out/rounds").iterdir())) == 12
+
+
+def test_ratios_come_out_as_planted(measured):
+    cell = measured.cell("alpha", "mimalloc")  # 10 ns against system's 20
+    assert cell["time_ratio"]["value"] == pytest.approx(0.5, abs=0.02)
+    assert cell["time_ratio"]["word"] == "faster"
+    assert cell["share"] == pytest.approx(0.8, abs=0.02)  # null takes 2 of the 10 ns
+    assert cell["footprint"]["median"] == pytest.approx(1.5, abs=0.01)
+    assert measured.cell("beta", "core")["time_ratio"]["word"] == "slower"
+
+
+def test_every_round_holds_every_cell_once_in_a_latin_square(measured):
+    plan = measured.read("plan.json")
+    entries = [e["name"] for e in plan["entries"]]
+    assert "system#aa" in entries and "null" in entries
+    rounds = [measured.read(f"rounds/{n:03d}.json") for n in range(1, 13)]
+    for stored in rounds:
+        assert [r["position"] for r in stored["results"]] == list(range(2 * len(entries)))
+    for workload in ("alpha", "beta"):
+        rows = [[r["entry"] for r in stored["results"] if r["workload"] == workload]
+                for stored in rounds[:len(entries)]]
+        assert all(sorted(column) == sorted(entries) for column in zip(*rows))
+
+
+def test_a_workload_has_one_operation_count_for_all(measured):
+    for workload in measured.read("plan.json")["workloads"]:
+        counts = {r["cell"]["operations_counted"] for n in range(1, 13)
+                  for r in measured.read(f"rounds/{n:03d}.json")["results"] if r["workload"] == workload["name"]}
+        assert counts == {workload["operations"]}
+
+
+def test_the_same_seed_gives_the_same_order(bench, measured):
+    bench.compare("--rounds=2")
+    for number in (1, 2):
+        orders = [[(r["workload"], r["entry"]) for r in b.read(f"rounds/{number:03d}.json")["results"]]
+                  for b in (bench, measured)]
+        assert orders[0] == orders[1]
+
+
+def test_a_round_is_hyperfines_own_record(measured):
+    result = measured.read("rounds/001.json")["results"][0]
+    assert {"command", "mean", "median", "user", "system", "min", "max", "times", "exit_codes"} <= set(result)
+    assert result["command"] == f"{result['workload']}/backend:{result['entry']}"
+    assert " cell " in result["command_line"]
+
+
+def test_the_oracle_keeps_a_broken_backend_out(bench):
+    bench.config = {"fault": {"alpha on core": "broken"}}
+    status, out, err = bench.compare("--rounds=6")
+    assert status == 1
+    cell = bench.cell("alpha", "core")
+    assert cell["status"] == "broken" and cell["verdict_item"] == "C4" and cell["time"] is None
+    assert "operation 123" in cell["detail"] and not cell["samples"]
+    assert "core on alpha: broken: C4" in out
+    assert bench.cell("beta", "core")["status"] == "ok"  # other results are kept
+
+
+@pytest.mark.parametrize("fault, status", [
+    ("crash", "crashed"), ("unsupported", "unsupported"), ("out-of-memory", "out-of-memory"), ("garbage", "error"),
+    ("nothing", "error"), ("nan", "error"), ("dies", "error"), ("miscount", "invalid"), ("short", "too-short"),
+    ("check-crash", "crashed"), ("check-garbage", "error"),
+])
+def test_a_failing_cell_has_a_name_and_no_number(bench, fault, status):
+    bench.config = {"fault": {"alpha on mimalloc": fault}}
+    code, out, _ = bench.compare("--rounds=6")
+    cell = bench.cell("alpha", "mimalloc")
+    assert cell["status"] == status and cell["time"] is None and cell["time_ratio"] is None
+    assert bench.cell("alpha", "core")["status"] == "ok"
+    assert bench.cell("beta", "mimalloc")["status"] == "ok"
+    assert code == (0 if status in ("unsupported", "too-short") else 1)
+    mean = next(m for m in bench.read("results.json")["means"]
+                if (m["quantity"], m["backend"]) == ("time", "mimalloc"))
+    assert mean["workloads"] == ["beta"] and mean["excluded"] == [{"workload": "alpha", "why": status}]
+    assert f"mimalloc on alpha: {status}" in out
+
+
+def test_a_cell_that_fails_now_and_then_gets_no_number(bench):
+    bench.config = {"fault": {"alpha on mimalloc": "crash:0.5"}}
+    bench.compare("--rounds=10")
+    cell = bench.cell("alpha", "mimalloc")
+    assert cell["status"] == "crashed" and "of 10 rounds" in cell["detail"]
+
+
+def test_a_hanging_cell_is_ended(bench, monkeypatch):
+    bench.config = {"fault": {"alpha on mimalloc": "hang"}}
+    started = time.monotonic()
+    status, _, _ = bench.run("compare", "alpha.hgt", "--backends=system,mimalloc", "--quick", "--rounds=1",
+                             "--seed=1", "--timeout=0.5", "-o", "out")
+    assert time.monotonic() - started < 60
+    assert status == 1 and bench.cell("alpha", "mimalloc")["status"] == "timeout"
+
+
+def test_a_broken_baseline_leaves_no_ratios(bench):
+    bench.config = {"fault": {"alpha on system": "crash"}}
+    bench.compare("--rounds=6")
+    cell = bench.cell("alpha", "core")
+    assert cell["time"] and cell["time_ratio"] is None
+
+
+def test_kill_in_mid_run_loses_no_finished_round(bench):
+    bench.config = {"sleep": 0.02}
+    child = bench.start("compare", "alpha.hgt", "--backends=system,core", "--quick", "--rounds=8", "--seed=3", "-o", "out")
+    rounds = bench.folder / "out/rounds"
+    deadline = time.monotonic() + 60
+    while len(list(rounds.glob("[0-9]*.json"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate()
+    kept = {p.name: p.read_bytes() for p in rounds.glob("[0-9]*.json")}
+    assert 3 <= len(kept) < 8
+    time.sleep(0.5)  # what was running at the kill ends by itself
+    status, _, err = bench.run("compare", "--resume", "-o", "out")
+    assert status in (0, 1), err
+    assert all((rounds / name).read_bytes() == data for name, data in kept.items())
+    assert len(list(rounds.glob("[0-9]*.json"))) == 8
+    assert not list(bench.folder.glob("out/**/*.tmp"))
+    # The order goes on as if nothing had happened.
+    bench.config = {}
+    bench.run("compare", "alpha.hgt", "--backends=system,core", "--quick", "--rounds=8", "--seed=3", "-o", "whole")
+    for name in sorted(kept) + ["008.json"]:
+        orders = [[r["entry"] for r in bench.read(f"rounds/{name}", o)["results"]] for o in ("out", "whole")]
+        assert orders[0] == orders[1]
+
+
+def test_a_kill_at_any_write_leaves_a_folder_that_resumes(bench):
+    """Cuts the run short at the N-th rename, for every N that happens."""
+    script = ("import os, sys\n"
+              "left = [int(sys.argv.pop(1))]\n"
+              "real = os.rename\n"
+              "def rename(a, b):\n"
+              "    left[0] -= 1\n"
+              "    if left[0] < 0: os._exit(9)\n"
+              "    real(a, b)\n"
+              "os.rename = rename\n"
+              "from heapgauge.__main__ import main\n"
+              "sys.exit(main(sys.argv[1:]))\n")
+    words = ["compare", "alpha.hgt", "--backends=system", "--quick", "--rounds=2", "--seed=1", "-o", "out"]
+    for survive in range(0, 40):
+        shutil.rmtree(bench.folder / "out", ignore_errors=True)
+        done = subprocess.run(["/usr/bin/python3", "-c", script, str(survive), *words], cwd=bench.folder,
+                              env=bench.environment(), capture_output=True)
+        if done.returncode != 9:
+            assert survive > 20
+            return
+        again = words if not (bench.folder / "out/plan.json").exists() else ["compare", "-o", "out"]
+        status, _, err = bench.run(*again, "--resume")
+        assert status in (0, 1), (survive, err)
+        assert len(list((bench.folder / "out/rounds").glob("[0-9]*.json"))) == 2
+    pytest.fail("never ended")
+
+
+def test_rounds_can_be_added_later(bench):
+    bench.compare("--rounds=2")
+    first = (bench.folder / "out/rounds/001.json").read_bytes()
+    status, _, err = bench.run("compare", "--resume", "--rounds=4", "-o", "out")
+    assert status in (0, 1), err
+    assert (bench.folder / "out/rounds/001.json").read_bytes() == first
+    assert len(bench.read("context.json")["sessions"]) == 2
+    assert bench.read("results.json")["rounds"] == 4
+
+
+def test_a_full_run_is_not_overwritten(bench):
+    bench.compare("--rounds=1")
+    status, _, err = bench.compare("--rounds=1")
+    assert status == 2 and "--resume" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words, says", [
+    (["--resume", "--seed=99"], "--seed differs"),
+    (["--resume", "--baseline=core"], "--baseline differs"),
+    (["gamma.hgt", "--resume"], "workloads differs"),
+])
+def test_resume_does_not_mix_two_experiments(bench, words, says):
+    bench.compare("--rounds=1")
+    status, _, err = bench.run("compare", *words, "-o", "out")
+    assert status == 2 and says in err
+
+
+def test_resume_notices_another_trace(bench):
+    bench.compare("--rounds=1")
+    (bench.folder / "alpha.hgt").write_bytes(b"another")
+    status, _, err = bench.run("compare", "--resume", "-o", "out")
+    assert status == 2 and "alpha.hgt: not the trace" in err
+
+
+def test_two_writers_do_not_meet(bench):
+    bench.compare("--rounds=1")
+    folder = store.Folder(bench.folder / "out")
+    folder.lock()
+    status, _, err = bench.run("compare", "--resume", "--rounds=2", "-o", "out")
+    assert status == 2 and "another heapgauge compare" in err
+
+
+@pytest.mark.parametrize("words, says", [
+    ([], "no workload"),
+    (["absent.hgt"], "absent.hgt"),
+    (["pair/size:63"], "pair/size:63"),
+    (["alpha.hgt", "--backends=jemaloc"], "unknown backend"),
+    (["alpha.hgt", "--backends=./none.so"], "no such library"),
+    (["--resume", "-o", "nowhere"], "no run to resume"),
+])
+def test_usage_errors_are_one_line(bench, words, says):
+    status, out, err = bench.run("compare", *words)
+    assert status == 2 and says in err and err.count("\n") == 1 and not out
+    assert not (bench.folder / "results").exists()
+
+
+def test_an_unavailable_backend_is_listed_with_its_package(bench):
+    bench.config = {"missing": ["mimalloc"]}
+    status, out, err = bench.compare("--rounds=1")
+    assert "left out mimalloc: not installed: apt-get install libmimalloc" in err
+    assert "apt-get install libmimalloc" in out
+    assert all(c["backend"] != "mimalloc" for c in bench.read("results.json")["cells"])
+
+
+def test_hyperfine_missing_is_said_with_its_package(bench, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(Trouble, match="apt-get install hyperfine"):
+        hyperfine.require()
+
+
+def test_hyperfine_failing_keeps_finished_rounds(bench):
+    bench.compare("--rounds=1")
+    broken = bench.folder / "bin"
+    broken.mkdir()
+    (broken / "hyperfine").write_text("#!/bin/sh\necho it went wrong >&2\nexit 3\n")
+    (broken / "hyperfine").chmod(0o755)
+    environment = {**bench.environment(), "PATH": f"{broken}:{os.environ['PATH']}"}
+    done = subprocess.run(["/usr/bin/python3", "-m", "heapgauge", "compare", "--resume", "--rounds=2", "-o", "out"],
+                          cwd=bench.folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and "it went wrong" in done.stderr and "--resume" in done.stderr
+    assert bench.read("rounds/001.json")["round"] == 1
+    assert not list(bench.folder.glob("out/**/*.tmp"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk: run as root")
+def test_a_full_disk_is_one_line_and_keeps_finished_rounds(bench):
+    disk = bench.folder / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small disk: run as root outside a container")
+    try:
+        (bench.folder / "disk/out").mkdir()
+        status, _, err = bench.compare("--rounds=1", output="disk/out")
+        assert status in (0, 1), err
+        (disk / "filler").write_bytes(b"x" * (4 << 20))
+        status, _, err = bench.run("compare", "--resume", "--rounds=3", "-o", "disk/out")
+        assert status == 2 and "free some space" in err.splitlines()[-1] and "Traceback" not in err
+        (disk / "filler").unlink()
+        status, _, err = bench.run("compare", "--resume", "-o", "disk/out")
+        assert status in (0, 1), err
+        assert bench.read("results.json", "disk/out")["rounds"] == 3
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_no_space_in_mid_write_is_told_as_such(tmp_path, monkeypatch):
+    folder = store.Folder(tmp_path / "out")
+    folder.create()
+    folder.write_json("plan.json", {"a": 1})
+    def full(_):
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Trouble, match="disk is full"):
+        folder.write_json("plan.json", {"a": 2})
+    monkeypatch.undo()
+    assert store.Folder(tmp_path / "out").read_json("plan.json") == {"a": 1}
+    assert not list(tmp_path.glob("**/*.tmp"))
+
+
+def test_an_unwritable_folder_is_told_as_such(bench):
+    (bench.folder / "file").write_text("")
+    status, _, err = bench.compare("--rounds=1", output="file/out")
+    assert status == 2 and "choose another" in err and err.count("\n") == 1
+
+
+def test_budget_stops_adding_rounds(bench):
+    bench.config = {"noise": 0.0001}
+    status, _, err = bench.run("compare", "alpha.hgt", "--backends=system,core", "--quick", "--budget=60", "-o", "out")
+    assert status in (0, 1), err
+    assert bench.read("results.json")["rounds"] == 6  # the fewest that give an interval: it is narrow enough
+    bench.config = {"noise": 0.5}
+    bench.run("compare", "alpha.hgt", "--backends=system,core", "--quick", "--budget=4", "-o", "noisy")
+    assert bench.read("results.json", "noisy")["rounds"] > 6
+
+
+@pytest.mark.parametrize("speeds, aim, operations", [
+    ([10, 20], 0.1, 10_000_000), ([10, 1_000_000], 0.1, 3000), ([], 0.1, compare_module.PROBE_OPERATIONS),
+])
+def test_operations_for_by_hand(speeds, aim, operations):
+    assert compare_module.operations_for(speeds, aim) == operations
+
+
+def test_context_has_provenance(measured):
+    context = measured.read("context.json")
+    assert {"harness_version", "kernel", "cpu_model", "aslr", "page_size", "affinity", "cmdline", "seed",
+            "steal_ticks_delta", "ctx_switches", "hyperfine", "libc"} <= set(context["context"])
+    assert all(isinstance(v, str) for v in context["context"].values())
+    session = context["sessions"][0]
+    assert session["before"]["time"] <= session["after"]["time"] and session["rounds_after"] == 12
+    assert json.dumps(context).find(str(compare_module.REPOSITORY)) < 0
