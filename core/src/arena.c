@@ -226,7 +226,7 @@ static void count_use(struct hg__arena *a, size_t more, size_t less) {
 /* Memory known to be clean goes to a large block: if it was purged just now, that was too early;
  * keep that much more from now on. */
 static void count_missed(struct hg__arena *a, size_t length) {
-    size_t most = (size_t)RETAIN_EXTRA_MAX >> a->shift;
+    size_t most = ((size_t)RETAIN_EXTRA_MAX >> a->shift) + a->used / 2;
     if (a->purge_ms && hg__os_now_ms() - a->purge_ms < RETAIN_SPAN_MS)
         a->retain_extra = a->retain_extra + length < most ? a->retain_extra + length : most;
 }

@@ -7,9 +7,9 @@
 #include "os.h"
 
 enum {
-    BIN_SIZE_MAX = 32 << 10, /* bytes of slots a bin may hold ... */
+    BIN_SIZE_MAX = 64 << 10, /* bytes of slots a bin may hold ... */
     BIN_COUNT_MAX = 128,     /* ... and slots */
-    BIN_COUNT_MIN = 4,
+    BIN_COUNT_MIN = 8,
     BIN_COUNT_START = 8,
     OUTBOX_COUNT = 128,
 };

@@ -1,0 +1,364 @@
+/* The layers one by one, and every check of every validator seen to fire: each row breaks one thing
+ * in a sound instance and names the words that must come back. */
+#include <pthread.h>
+#include <signal.h>
+
+#include "check.h"
+
+#include "cache.h"
+
+static void valid_arena(struct hg__arena *a) {
+    char text[200];
+    struct hg__why why = {text, sizeof text};
+    if (!hg__arena_validate(a, &why))
+        fail_msg("%s", text);
+}
+
+/* Runs are merged, split, resized and purged; the validator looks after each step. */
+static void test_arena(void **state) {
+    (void)state;
+    struct hg__arena a = {0};
+    assert_true(hg__arena_open(&a, (size_t)1 << 30, 0));
+    size_t runs[64] = {0}, lengths[64] = {0};
+    uint64_t random = 5;
+    for (int i = 0; i < 20000; i++) {
+        size_t k = random_below(&random, 64), length = 1 + random_below(&random, 40);
+        size_t align = (size_t)1 << random_below(&random, 20);
+        bool zeroed;
+        if (!runs[k]) {
+            runs[k] = hg__arena_take(&a, length, align, HG__LARGE, &zeroed);
+            assert_true(runs[k] != 0);
+            char *p = hg__address(&a, runs[k]);
+            lengths[k] = length;
+            assert_int_equal((uintptr_t)p % align, 0);
+            for (size_t j = 0; zeroed && j < length; j++)
+                assert_int_equal(p[j << a.shift], 0);
+            for (size_t j = 0; j < length; j++)
+                p[j << a.shift] = (char)(k + 1);
+        } else {
+            char *p = hg__address(&a, runs[k]);
+            for (size_t j = 0; j < lengths[k]; j++)
+                assert_int_equal(p[j << a.shift], k + 1);
+            if (i % 3 == 0 && hg__arena_resize(&a, runs[k], length)) {
+                for (size_t j = lengths[k]; j < length; j++)
+                    p[j << a.shift] = (char)(k + 1);
+                lengths[k] = length;
+            } else {
+                hg__arena_give(&a, runs[k]);
+                runs[k] = 0;
+            }
+        }
+        if (i % 100 == 0)
+            hg__arena_purge(&a, random_below(&random, 2) * 100);
+        if (i % 10 == 0)
+            valid_arena(&a);
+    }
+    for (int k = 0; k < 64; k++)
+        if (runs[k])
+            hg__arena_give(&a, runs[k]);
+    hg__arena_purge(&a, 0);
+    valid_arena(&a);
+    assert_int_equal(a.frontier, 1); /* one clean run, so all of it is as never used */
+    assert_int_equal(a.used, 0);
+    assert_int_equal(hg__arena_take(&a, (size_t)1 << 40, 1, HG__LARGE, &(bool){0}), 0);
+    assert_int_equal(hg__arena_take(&a, 1, (size_t)1 << 62, HG__LARGE, &(bool){0}), 0);
+    hg__arena_close(&a);
+}
+
+static void test_heap(void **state) {
+    (void)state;
+    hg_core *core = hg_core_create(NULL);
+    struct hg__heap *heap = core->heaps;
+    static void *slots[3000];
+    for (unsigned class = 1; class < HG_CLASS_COUNT; class += 7) {
+        size_t size = hg__class_size(class);
+        for (size_t i = 0; i < 3000; i += 30)
+            assert_int_equal(hg__heap_take(heap, class, slots + i, 30), 30);
+        for (size_t i = 1; i < 30; i++) /* lowest last, neighbours together */
+            assert_true((char *)slots[i - 1] >= (char *)slots[i] + size);
+        assert_valid(core);
+        for (size_t i = 0; i < 3000; i += 2)
+            hg__heap_put(heap, slots + i, 1, class);
+        assert_valid(core);
+        hg__heap_trim(heap);
+        assert_valid(core);
+        for (size_t i = 1; i < 3000; i += 2)
+            hg__heap_put(heap, slots + i, 1, 0);
+        assert_valid(core);
+        assert_true(heap->classes[class].slab_count <= 1); /* one idle slab is kept */
+    }
+    hg__heap_trim(heap);
+    assert_int_equal(core->arena.used, 0);
+    hg_core_destroy(core);
+}
+
+/* Pages in the middle of a slab go back, and their slots come back as zero. */
+static void test_holes(void **state) {
+    (void)state;
+    hg_core *core = hg_core_create(NULL);
+    hg_layout layout = {64, 1};
+    unsigned char *blocks[1024];
+    for (int i = 0; i < 1024; i++)
+        memset(blocks[i] = hg_core_alloc(core, layout), 0xaa, 64);
+    for (int i = 0; i < 1024; i++)
+        if (i % 256)
+            hg_core_dealloc(core, blocks[i], layout);
+    assert_int_equal(hg_core_purge(core), 4 * 3 * 4096); /* per slab, the page of slot 0 stays */
+    assert_valid(core);
+    for (int i = 0; i < 1024; i++)
+        if (i % 256)
+            assert_non_null(blocks[i] = hg_core_alloc_zeroed(core, layout));
+    for (int i = 0; i < 1024; i++)
+        assert_int_equal(blocks[i][5], i % 256 ? 0 : 0xaa);
+    assert_valid(core);
+    hg_core_destroy(core);
+}
+
+/* ---- validators ---- */
+
+/* An instance with every kind of run: a slab of 64-byte slots, a large block between free ones. */
+struct scene {
+    hg_core *core;
+    struct hg__arena *a;
+    size_t slab, large, free; /* granules */
+    struct hg__run *slab_run, *large_run, *free_run;
+    void *slot;
+};
+
+static struct scene make_scene(hg_core *core) {
+    struct scene s = {.core = core, .a = &core->arena};
+    hg_layout big = {5 << 14, 1};
+    void *hole = hg_core_alloc(core, big), *large = hg_core_alloc(core, big);
+    s.slot = hg_core_alloc(core, (hg_layout){64, 1});
+    assert_non_null(s.slot);
+    hg_core_dealloc(core, hole, big);
+    s.free = hg__granule(s.a, hole);
+    s.large = hg__granule(s.a, large);
+    s.slab = hg__granule(s.a, s.slot);
+    if (hg__run(s.a, s.free)->kind != HG__FREE) /* the slab took the hole's beginning */
+        s.free = s.slab + 1;
+    s.free_run = hg__run(s.a, s.free);
+    s.large_run = hg__run(s.a, s.large);
+    s.slab_run = hg__run(s.a, s.slab);
+    return s;
+}
+
+/* clang-format off */
+#define BREAK(name, code) static void name(struct scene *s) { code; }
+BREAK(tiling, s->large_run->length++)
+BREAK(tiling_zero, s->large_run->length = 0)
+BREAK(ends, hg__run(s->a, s->large + s->large_run->length - 1)->head++)
+BREAK(unmerged, s->large_run->kind = HG__FREE;
+      hg__run(s->a, s->large + s->large_run->length - 1)->kind = HG__FREE;
+      hg__map_set(s->a, s->large, 0))
+BREAK(large_map, hg__map_set(s->a, s->large, 0))
+BREAK(inside_map, hg__map_set(s->a, s->large + 1, 4))
+BREAK(free_map, hg__map_set(s->a, s->free, 4))
+BREAK(mask, s->a->bins.mask[0] ^= 1)
+BREAK(bin_place, s->free_run->prev = 3)
+BREAK(unbinned, memset(&s->a->bins, 0, sizeof s->a->bins); s->a->dirty = 0)
+BREAK(dirty_run, s->free_run->dirty = 1000)
+BREAK(dirty_count, s->a->dirty++)
+BREAK(used_count, s->a->used++)
+BREAK(large_count, s->a->large_count++)
+BREAK(slab_class, s->slab_run->class = 0)
+BREAK(slab_shape, s->slab_run->slot_count++)
+BREAK(bitmap, s->slab_run->free[0] ^= 1)
+BREAK(beyond, s->slab_run->class = 39; s->slab_run->slot_count = s->core->geometry[39].slot_count;
+      s->slab_run->length = s->core->geometry[39].length;
+      memset(s->slab_run->free, 255, 64))
+BREAK(slab_map, hg__map_set(s->a, s->slab, 5))
+BREAK(slab_head, hg__run(s->a, s->slab)->free_count--)
+BREAK(list_foreign, s->core->heaps->classes[9].partial = (uint32_t)s->slab)
+BREAK(list_lost, s->core->heaps->classes[4].partial = 0)
+BREAK(class_count, s->core->heaps->classes[4].slab_count++)
+BREAK(free_count, s->core->heaps->classes[4].free_count++)
+BREAK(idle_count, s->core->heaps->classes[4].idle_count++)
+/* clang-format on */
+
+static void test_validators(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        void (*damage)(struct scene *);
+        const char *expected;
+    } rows[] = {
+        {"tiling", tiling, "arena: "},
+        {"length 0", tiling_zero, "arena: runs do not tile"},
+        {"ends", ends, "arena: both ends"},
+        {"unmerged", unmerged, "arena: two free neighbours"},
+        {"large map", large_map, "arena: the map does not know a large run"},
+        {"inside map", inside_map, "arena: the map has an entry inside"},
+        {"free map", free_map, "arena: the map has an entry for memory"},
+        {"mask", mask, "arena: mask and list"},
+        {"bin place", bin_place, "arena: a binned run"},
+        {"unbinned", unbinned, "arena: a free run is in no bin"},
+        {"dirty run", dirty_run, "arena: more dirty"},
+        {"dirty count", dirty_count, "arena: dirty count"},
+        {"used count", used_count, "arena: used count"},
+        {"large count", large_count, "arena: large count"},
+        {"slab class", slab_class, "heap: a slab of no class"},
+        {"slab shape", slab_shape, "heap: a slab has not its class's shape"},
+        {"bitmap", bitmap, "heap: bitmap and free count"},
+        {"beyond", beyond, "heap: a bit is set beyond"},
+        {"slab map", slab_map, "heap: map or head"},
+        {"free count of slab", slab_head, "heap: bitmap and free count"},
+        {"foreign in list", list_foreign, "heap: a partial list holds"},
+        {"lost from list", list_lost, "heap: a slab with free slots is not listed"},
+        {"class count", class_count, "heap: counts of a class"},
+        {"free count", free_count, "heap: counts of a class"},
+        {"idle count", idle_count, "heap: idle slabs"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        hg_core *core = hg_core_create(NULL);
+        struct scene scene = make_scene(core);
+        assert_valid(core);
+        rows[i].damage(&scene);
+        char why[200] = "";
+        if (hg_core_validate(core, why, sizeof why))
+            fail_msg("%s: not noticed", rows[i].name);
+        if (strncmp(why, rows[i].expected, strlen(rows[i].expected)) != 0)
+            fail_msg("%s: expected '%s', got '%s'", rows[i].name, rows[i].expected, why);
+        assert_false(hg_core_validate(core, NULL, 0));
+        hg_core_destroy(core);
+    }
+}
+
+/* ---- the caches' validator; damage is repaired, since the instance is the only one ---- */
+
+static void expect_cache(const char *expected) {
+    char why[200];
+    assert_false(hg_validate(why, sizeof why));
+    if (strncmp(why, expected, strlen(expected)) != 0)
+        fail_msg("expected '%s', got '%s'", expected, why);
+}
+
+static void test_cache_validator(void **state) {
+    (void)state;
+    void *p = hg_alloc((hg_layout){64, 1}), *q = hg_alloc((hg_layout){64, 1});
+    hg_dealloc(p, (hg_layout){64, 1});
+    struct hg__bin *bin = &hg__thread->bins[4], saved = *bin;
+    void *cell = bin->top[-1];
+    assert_ptr_equal(cell, p);
+    assert_valid(NULL);
+
+    void **bottom = bin->top;
+    while (bottom[-1])
+        bottom--;
+    bottom[-1] = p;
+    expect_cache("cache: the NULL below");
+    bottom[-1] = NULL;
+
+    bin->top = bin->limit + 1;
+    expect_cache("cache: a bin's bounds");
+    *bin = saved;
+
+    bin->top[-1] = (char *)p + 8;
+    expect_cache("cache: holds what is no slot");
+    bin->top[-1] = cell;
+
+    hg__heap_set_bit(&hg__main.arena, hg__main.geometry, p, true);
+    assert_false(hg_validate(NULL, 0)); /* the heap's validator counts first */
+    char why[200];
+    struct hg__why into = {why, sizeof why};
+    assert_false(hg__cache_validate(&into));
+    assert_non_null(strstr(why, "cache: a slot is also free"));
+    hg__heap_set_bit(&hg__main.arena, hg__main.geometry, p, false);
+
+    assert_true(hg__cache_push(hg__thread, 5, p)); /* 64-byte slot among those of 80 */
+    expect_cache("cache: a slot is in a bin of another class");
+    hg__thread->bins[5].top--;
+
+    assert_true(hg__cache_push(hg__thread, 4, p));
+    expect_cache("cache: a slot is cached twice");
+    *bin = saved;
+    assert_valid(NULL);
+    hg_dealloc(q, (hg_layout){64, 1});
+    assert_valid(NULL);
+}
+
+/* ---- life of a thread ---- */
+
+static pthread_key_t late_key;
+static void *freed_first;
+
+static void late_destructor(void *value) {
+    /* Runs in the last rounds, when this thread's cache is gone. */
+    static int rounds;
+    void *p = hg_libc_malloc(100);
+    memset(p, 1, 100);
+    hg_libc_free(p);
+    hg_libc_free(hg_libc_calloc(1, 100000));
+    if (__atomic_add_fetch(&rounds, 1, __ATOMIC_RELAXED) % 3)
+        pthread_setspecific(late_key, value);
+    else
+        hg_libc_free(value);
+}
+
+static void *thread_main(void *argument) {
+    hg_libc_free(argument); /* this thread's first call is free */
+    void *p = hg_libc_malloc(200);
+    pthread_setspecific(late_key, p);
+    for (int i = 0; i < 500; i++)
+        hg_libc_free(hg_libc_malloc((size_t)i));
+    return NULL;
+}
+
+static void test_threads_come_and_go(void **state) {
+    (void)state;
+    pthread_key_create(&late_key, late_destructor);
+    struct hg_stats before, after;
+    for (int i = 0; i < 200; i++) {
+        pthread_t thread;
+        freed_first = hg_libc_malloc(48);
+        assert_int_equal(pthread_create(&thread, NULL, thread_main, freed_first), 0);
+        pthread_join(thread, NULL);
+        if (i == 20) {
+            hg_purge();
+            hg_stats_get(&before);
+        }
+    }
+    hg_purge();
+    hg_stats_get(&after);
+    assert_valid(NULL);
+    assert_true(after.used_size <= before.used_size + (64 << 10));
+    assert_int_equal(after.live_size, before.live_size);
+}
+
+/* Small slots freed by another thread go home through its outbox. */
+static void *free_all(void *argument) {
+    void **blocks = argument;
+    for (int i = 0; i < 5000; i++)
+        hg_libc_free(blocks[i]);
+    return NULL;
+}
+
+static void test_remote_free(void **state) {
+    (void)state;
+    static void *blocks[5000];
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < 5000; i++)
+            blocks[i] = hg_libc_malloc(i % 2 ? 16 : 200);
+        pthread_t threads[1];
+        pthread_create(threads, NULL, free_all, blocks);
+        pthread_join(threads[0], NULL);
+        assert_valid(NULL);
+    }
+    hg_purge();
+    struct hg_stats stats;
+    hg_stats_get(&stats);
+    assert_true(stats.live_size < 1000);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cache_validator),
+        cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_heap),
+        cmocka_unit_test(test_holes),
+        cmocka_unit_test(test_validators),
+        cmocka_unit_test(test_threads_come_and_go),
+        cmocka_unit_test(test_remote_free),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
