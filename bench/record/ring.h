@@ -57,6 +57,7 @@ struct hg_control {
     uint32_t magic;
     int32_t collector_pid;
     int32_t only_pid;             /* record this process only; 0: its children too */
+    char only_program[64];        /* record processes running a file of that name only; "": all */
     uint32_t drop;                /* when a ring is full: 0 wait, 1 drop */
     _Atomic uint32_t is_paused;   /* 1: record nothing for now */
     _Atomic uint32_t image_count; /* images that ever appeared; written by the images */
