@@ -75,7 +75,7 @@ def table(models, baseline):
     lines = [f"# Time relative to {baseline} on {len(models)} machines", ""]
     for name, model in models.items():
         stamp = " **NOISY**" if model["noisy"] else ""
-        lines.append(f"- {name}: {model['context'].get('cpu_model', 'unknown CPU')} × {model['num_cpus']}, "
+        lines.append(f"- {name}: {model['context'].get('cpu_model', 'unknown CPU')} × {model['num_cpus'] or '?'}, "
                      f"{model['rounds']} rounds{stamp} (parts/{name}/table.md)")
     body = aligned(header, [[r["workload"], r["backend"], *r["shown"], r["agreement"]] for r in rows], header)
     return "\n".join([*lines, "", body])

@@ -34,7 +34,7 @@ def heading(model):
     served = "; ".join(f"{b['name']} {b['version']}" if b.get("version") else b["name"]
                        for b in model["backends"] if b["name"] != "null")
     lines = [f"# {model['name'] or 'Results'}", "",
-             f"{model['created'][:10]} · {context.get('cpu_model', 'unknown CPU')} × {model['num_cpus']} · "
+             f"{model['created'][:10]} · {context.get('cpu_model', 'unknown CPU')} × {model['num_cpus'] or '?'} · "
              f"{context.get('distribution', 'unknown system')} · {context.get('kernel', 'unknown kernel')}",
              f"Backends: {served}.",
              f"{model['rounds']} rounds, order seed {model['seed']}."]
