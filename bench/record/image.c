@@ -158,14 +158,14 @@ static void give_back(struct hg_image_view *v, uint32_t slot) {
 /* The program got `address`. Whoever had it before must have been freed unseen: by a dropped event,
  * or while recording was stopped. */
 static void place(struct hg_image_view *v, uint32_t thread, uint64_t address, uint32_t slot) {
-    const uint32_t former = hg_slots_remove(&v->slots, address);
-    if (former != HG_SLOT_NONE) {
+    uint32_t former;
+    if (!hg_slots_place(&v->slots, address, slot, &former))
+        give_up(v, HG_ERR_MEMORY);
+    if (__builtin_expect(former != HG_SLOT_NONE, 0)) {
         put_plain(v, HG_OP_FREE, thread, former, 0, 0);
         give_back(v, former);
         v->inferred_free_count++;
     }
-    if (!hg_slots_insert(&v->slots, address, slot))
-        give_up(v, HG_ERR_MEMORY);
 }
 
 static uint32_t new_slot(struct hg_image_view *v) {
@@ -227,8 +227,8 @@ static void reallocated(struct hg_image_view *v, hg_op *op, uint64_t address, ui
         return;
     } else {
         op->flags = HG_OPF_FAILED;
-        if (slot != HG_SLOT_NONE && !hg_slots_insert(&v->slots, old, slot))
-            give_up(v, HG_ERR_MEMORY);
+        if (slot != HG_SLOT_NONE)
+            place(v, op->thread, old, slot);
     }
     op->slot = slot;
     put(v, op);

@@ -414,7 +414,7 @@ static struct hg_ring *find_ring(int32_t own_tid) {
     return NULL;
 }
 
-static bool make_room(struct hg_ring *ring, uint32_t unit_count);
+static inline bool make_room(struct hg_ring *ring, uint32_t unit_count);
 static inline void write_event(struct hg_ring *ring, unsigned kind, uint64_t address, uint64_t size,
                                uint64_t arg, bool is_long);
 
@@ -492,15 +492,20 @@ static COLD bool wait_for_room(struct hg_ring *ring, uint32_t unit_count) {
     return has_room;
 }
 
-static bool make_room(struct hg_ring *ring, uint32_t unit_count) {
+/* Looks how far the collector has got. */
+static COLD bool look_for_room(struct hg_ring *ring, uint32_t unit_count) {
     const uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    if (LIKELY(head + unit_count - ring->tail_seen <= HG_RING_UNITS))
-        return true;
     ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
     const uint64_t used = head - ring->tail_seen;
     if (used >= HG_RING_UNITS / 2)
         wake_collector();
     return used + unit_count <= HG_RING_UNITS || wait_for_room(ring, unit_count);
+}
+
+static inline bool make_room(struct hg_ring *ring, uint32_t unit_count) {
+    const uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    return LIKELY(head + unit_count - ring->tail_seen <= HG_RING_UNITS) ||
+           look_for_room(ring, unit_count);
 }
 
 /* ---- events ---- */

@@ -59,45 +59,51 @@ uint32_t hg_slots_find(const struct hg_slots *s, uint64_t address) {
 }
 
 uint32_t hg_slots_remove(struct hg_slots *s, uint64_t address) {
-    struct hg_slot_entry *hole = seek(s, address);
-    if (address_of(hole) == 0)
+    struct hg_slot_entry *const entry = seek(s, address);
+    if (address_of(entry) == 0)
         return HG_SLOT_NONE;
-    const uint32_t slot = hole->slot;
-    /* Whoever stands behind and would have liked to stand in the hole moves there. */
-    const size_t mask = mask_of(s);
-    size_t hole_at = (size_t)(hole - s->entry);
-    for (size_t i = (hole_at + 1) & mask; address_of(&s->entry[i]); i = (i + 1) & mask) {
-        const size_t home = home_of(s, address_of(&s->entry[i]));
-        if (((i - home) & mask) >= ((i - hole_at) & mask)) {
-            s->entry[hole_at] = s->entry[i];
-            hole_at = i;
-        }
-    }
-    s->entry[hole_at] = (struct hg_slot_entry){0};
-    s->count--;
+    const uint32_t slot = entry->slot;
+    entry->slot = HG_SLOT_NONE;
+    s->live_count -= slot != HG_SLOT_NONE;
     return slot;
 }
 
-static bool grow(struct hg_slots *s) {
+/* Builds the table anew with the live entries only. */
+static bool rebuild(struct hg_slots *s) {
     const struct hg_slots old = *s;
-    struct hg_slot_entry *const table = map_memory(table_size(old.bits + 1));
+    unsigned bits = BITS_AT_FIRST;
+    while (3 * old.live_count > (size_t)1 << bits)
+        bits++;
+    struct hg_slot_entry *const table = map_memory(table_size(bits));
     if (!table)
         return false;
     s->entry = table;
-    s->bits = old.bits + 1;
+    s->bits = bits;
+    s->used_count = old.live_count;
     for (size_t i = 0; i <= mask_of(&old); i++)
-        if (address_of(&old.entry[i]))
+        if (address_of(&old.entry[i]) && old.entry[i].slot != HG_SLOT_NONE)
             *seek(s, address_of(&old.entry[i])) = old.entry[i];
     munmap(old.entry, table_size(old.bits));
     return true;
 }
 
-bool hg_slots_insert(struct hg_slots *s, uint64_t address, uint32_t slot) {
-    if (s->count * 10 >= ((size_t)7 << s->bits) && !grow(s))
-        return false;
-    *seek(s, address) =
-        (struct hg_slot_entry){(uint32_t)address, (uint16_t)(address >> 32), 0, slot};
-    s->count++;
+bool hg_slots_place(struct hg_slots *s, uint64_t address, uint32_t slot, uint32_t *former) {
+    struct hg_slot_entry *entry = seek(s, address);
+    *former = HG_SLOT_NONE;
+    if (address_of(entry) == 0) {
+        if (s->used_count * 10 >= (size_t)7 << s->bits) {
+            if (!rebuild(s))
+                return false;
+            entry = seek(s, address);
+        }
+        s->used_count++;
+        entry->address_low = (uint32_t)address;
+        entry->address_high = (uint16_t)(address >> 32);
+    } else {
+        *former = entry->slot;
+    }
+    s->live_count += *former == HG_SLOT_NONE;
+    entry->slot = slot;
     return true;
 }
 
