@@ -230,6 +230,19 @@ def test_usage_errors_are_one_line(bench, words, says):
     assert not (bench.folder / "results").exists()
 
 
+@pytest.mark.parametrize("name", ["compare", "report", "gate", "merge", "doctor"])
+def test_help(bench, name):
+    status, out, err = bench.run(name, "--help")
+    assert status == 0 and out.startswith(f"usage: heapgauge {name}") and "Exit status" in out and not err
+
+
+def test_a_benchmarks_count_is_calibrated_and_a_traces_is_its_own(bench):
+    bench.run("compare", "alpha.hgt", "pair/size:64", "--backends=system,core", "--quick", "--rounds=1", "-o", "out")
+    operations = {w["name"]: w["operations"] for w in bench.read("plan.json")["workloads"]}
+    assert operations["alpha"] == 1_000_000
+    assert operations["pair/size:64"] == pytest.approx(0.05e9 / 20, rel=0.1)  # 50 ms on the fastest, 20 ns each
+
+
 def test_an_unavailable_backend_is_listed_with_its_package(bench):
     bench.config = {"missing": ["mimalloc"]}
     status, out, err = bench.compare("--rounds=1")

@@ -162,6 +162,15 @@ def test_verdict_word(ratio, p, floor, word):
 def test_noise():
     assert stats.noise_floor(Estimate(1.0, 0.98, 1.01, 20)) == pytest.approx(1 / 0.98 - 1)
     assert stats.noise_floor(Estimate(1.0, None, None, 5)) is None
-    assert not stats.is_noisy(Estimate(1.0, 0.98, 1.01, 20))
-    assert stats.is_noisy(Estimate(1.02, 1.01, 1.03, 20))
-    assert stats.is_noisy(Estimate(0.97, 0.95, 0.99, 20))
+
+
+@pytest.mark.parametrize("control, p, noisy", [
+    (Estimate(1.00, 0.98, 1.01, 20), 0.8, False),
+    (Estimate(1.05, 1.03, 1.07, 20), 0.001, True),
+    (Estimate(0.95, 0.92, 0.97, 20), 0.001, True),
+    (Estimate(1.05, 1.03, 1.07, 20), 0.2, False),       # by chance, among so many workloads
+    (Estimate(1.005, 1.001, 1.009, 20), 0.001, False),  # proven but harmless: the floor holds it
+    (Estimate(1.05, None, None, 5), 0.06, False),
+])
+def test_is_noisy(control, p, noisy):
+    assert stats.is_noisy(control, p) == noisy

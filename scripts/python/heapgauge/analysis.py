@@ -151,6 +151,7 @@ def build(plan, backends, verdicts, context, rounds, name=""):
     samples = gather(rounds)
     verdict_of = {(v["workload"], v["backend"]): v for v in verdicts}
     workloads = [describe_workload(w, plan, samples) for w in plan["workloads"]]
+    stamp(workloads, plan, samples)
     cells = []
     for workload in workloads:
         for entry in plan["entries"]:
@@ -193,7 +194,6 @@ def describe_workload(workload, plan, samples):
     control = next(e["name"] for e in plan["entries"] if e["role"] == "control")
     harness = next(e["name"] for e in plan["entries"] if e["role"] == "harness")
     block = ratio_block(samples.get((name, control), []), baseline, "seconds")
-    estimate = as_estimate(block) if block else None
     cost = summary(samples.get((name, harness), []), "ns_per_op")
     base = summary(baseline, "ns_per_op")
     share = max(0.0, 1 - cost["median"] / base["median"]) if cost and base else None
@@ -202,9 +202,19 @@ def describe_workload(workload, plan, samples):
         "sha256": workload.get("sha256"),
         "harness_ns_per_op": cost["median"] if cost else None,
         "baseline_share": share,
-        "noisy": bool(estimate and stats.is_noisy(estimate)),
-        "noise_floor": stats.noise_floor(estimate) if estimate else None,
+        "noisy": False,  # until stamp() has seen them all
+        "noise_floor": stats.noise_floor(as_estimate(block)) if block else None,
     }
+
+
+def stamp(workloads, plan, samples):
+    """Marks the workloads on which the baseline is proven different from itself."""
+    control = next(e["name"] for e in plan["entries"] if e["role"] == "control")
+    blocks = [ratio_block(samples.get((w["name"], control), []), samples.get((w["name"], plan["baseline"]), []),
+                          "seconds") for w in workloads]
+    pairs = [(w, as_estimate(b)) for w, b in zip(workloads, blocks) if b]
+    for (workload, estimate), p in zip(pairs, stats.holm([e.p for _, e in pairs])):
+        workload["noisy"] = stats.is_noisy(estimate, p)
 
 
 def describe_cell(workload, entry, plan, samples, verdict):
@@ -271,8 +281,7 @@ def judge(cells, workloads, quantity, words):
     for cell in cells:
         if cell["role"] == "control" and cell[key]:
             cell[key]["p_holm"] = cell[key]["p"]
-            noisy = stats.is_noisy(as_estimate(cell[key]))
-            cell[key]["word"] = "NOISY" if noisy else "agrees"
+            cell[key]["word"] = "NOISY" if by_name[cell["workload"]]["noisy"] else "agrees"
 
 
 def mean_rows(plan, workloads, cells):

@@ -8,6 +8,7 @@ import argparse
 import math
 import os
 import random
+import re
 import shlex
 import socket
 import subprocess
@@ -55,7 +56,7 @@ def parse(argv):
                         help="memory a cell may take, e.g. 512M (default: half of what is here)")
     parser.add_argument("--budget", type=float, metavar="S",
                         help="seconds for rounds: adds rounds until every interval is within "
-                             f"+-{TARGET_WIDTH:.0%} or the time is spent")
+                             f"+-{TARGET_WIDTH:.0%}% or the time is spent")
     return parser.parse_args(argv)
 
 
@@ -146,7 +147,7 @@ def describe_workloads(specs, program):
                 raise store.explain(error, spec) from None
         else:
             if listed is None:
-                listed = set((machine.output_of(program, "bench", "--benchmark_list_tests") or "").split())
+                listed = benchmark_names(program)
             if listed and spec not in listed:
                 raise Trouble(f"{spec}: neither a trace (.hgt) nor a benchmark that `heapgauge bench "
                               "--benchmark_list_tests` lists")
@@ -156,6 +157,12 @@ def describe_workloads(specs, program):
         if names.count(entry["name"]) > 1:
             entry["name"] = entry["spec"].removesuffix(".hgt")
     return found
+
+
+def benchmark_names(program):
+    """Names of the benchmarks, without their backend: `pair/backend:core/size:64` is pair/size:64."""
+    text = machine.output_of(program, "bench", "--backend=system", "--benchmark_list_tests") or ""
+    return {re.sub(r"/backend:[^/\s]*", "", line) for line in text.split()}
 
 
 def portable(path):
@@ -298,13 +305,15 @@ def calibrate(folder, plan, program, out):
     for workload in plan["workloads"]:
         if workload["operations"] is not None:
             continue
-        speeds = {}
+        speeds, played = {}, None
         for entry in plan["entries"]:
             if entry["role"] in ("baseline", "backend") and (workload["name"], entry["name"]) not in out:
-                speed = probe(program, runnable(workload["spec"]), entry["backend"], plan)
+                speed, counted = probe(program, runnable(workload["spec"]), entry["backend"], plan)
                 if speed:
-                    speeds[entry["name"]] = speed
-        workload["operations"] = operations_for(speeds.values(), aim)
+                    speeds[entry["name"]], played = speed, counted
+        # A trace is played whole, whatever is asked.
+        workload["operations"] = played if workload["class"] == "trace" and played \
+            else operations_for(speeds.values(), aim)
         if speeds:
             low, high = min(speeds.values()), max(speeds.values())
             say(f"plan     {workload['name']}: {workload['operations']:,} operations a cell "
@@ -315,18 +324,21 @@ def calibrate(folder, plan, program, out):
 
 
 def probe(program, workload, backend, plan):
-    """ns per operation, roughly: the count grows until a cell is long enough to believe. None: failed."""
+    """(ns per operation, operations counted): the count grows until a cell is long enough to believe.
+
+    (None, None) if the backend failed.
+    """
     operations = PROBE_OPERATIONS
     for _ in range(6):
         cell = hyperfine.measure(program, workload, backend, operations, plan["timeout_s"],
                                  plan["memory_bytes"])
-        if cell["status"] != "ok" or not cell.get("seconds") or not cell.get("operations_counted"):
-            return None
-        speed = cell["seconds"] * 1e9 / cell["operations_counted"]
-        if cell["seconds"] >= 0.005 or cell["operations_counted"] < operations:
-            return speed
-        operations *= min(100, math.ceil(0.01 / max(cell["seconds"], 1e-5)))
-    return speed
+        seconds, counted = cell.get("seconds"), cell.get("operations_counted")
+        if cell["status"] != "ok" or not seconds or not counted:
+            return None, None
+        if seconds >= 0.005 or workload.endswith(".hgt"):
+            break
+        operations *= min(100, math.ceil(0.01 / max(seconds, 1e-5)))
+    return seconds * 1e9 / counted, counted
 
 
 def operations_for(speeds, aim_s):

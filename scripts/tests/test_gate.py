@@ -1,0 +1,143 @@
+"""The gate and merge: false alarms, power, what must not be compared."""
+
+import shutil
+
+import pytest
+from conftest import Bench, synthetic_rounds
+from heapgauge import gate, merge, stats
+from heapgauge.errors import Trouble
+from test_report import model_of
+
+WORKLOADS = tuple(f"w{i}" for i in range(5))
+SECONDS = {"system": 0.1, "system#aa": 0.1, "core": 0.08, "mimalloc": 0.05, "null": 0.01}
+
+
+def run(seed, slower=1.0, day=1.0, rounds=20, noise=0.01):
+    """A folder's model; `slower` is planted in core, `day` in everything."""
+    seconds = {k: v * day * (slower if k == "core" else 1) for k, v in SECONDS.items()}
+    context = {"context": {"cpu_model": "x", "kernel": "y"}, "num_cpus": 2}
+    return model_of(synthetic_rounds(rounds, seconds, seed=seed, noise=noise, workloads=WORKLOADS), seconds, WORKLOADS,
+                    context=context)
+
+
+def alarms(trials, allowed, **planted):
+    """In how many trials the gate fails, for a candidate measured on a 10 % slower day."""
+    failed = 0
+    for trial in range(trials):
+        rows, _ = gate.compare_models(run(2 * trial), run(2 * trial + 1, day=1.1, **planted), allowed, ["time"])
+        failed += any(r["word"] == "regression" for r in rows)
+    return failed
+
+
+def test_no_more_false_alarms_than_one_in_thirty():
+    """At --max-regression=0, the hardest setting: any proven slow-down fails."""
+    assert alarms(60, 0.0) <= 2
+
+
+def test_no_false_alarm_at_the_default():
+    assert alarms(30, 0.02) == 0
+
+
+def test_power():
+    """A 5 % slow-down of one backend is found at the default; 2 % when nothing is allowed."""
+    assert alarms(20, 0.02, slower=1.05) >= 19
+    assert alarms(20, 0.0, slower=1.02) >= 19
+
+
+def test_what_is_allowed_passes():
+    assert alarms(20, 0.05, slower=1.02) == 0
+
+
+def test_a_noisy_yardstick_proves_nothing():
+    noisy = run(2, slower=1.2)
+    for workload in noisy["workloads"]:
+        workload["noisy"] = True
+    rows, _ = gate.compare_models(run(1), noisy, 0.02, ["time"])
+    assert {r["word"] for r in rows} == {"inconclusive"}
+
+
+def test_too_few_rounds_prove_nothing():
+    rows, _ = gate.compare_models(run(1, rounds=3), run(2, rounds=3, slower=2), 0.02, ["time"])
+    assert {r["word"] for r in rows} == {"inconclusive"}
+
+
+def test_a_cell_that_broke_is_a_regression():
+    new = run(2)
+    cell = next(c for c in new["cells"] if c["backend"] == "core")
+    cell.update(status="broken", detail="C4 misaligned", time_ratio=None)
+    rows, _ = gate.compare_models(run(1), new, 0.02, ["time"])
+    assert [r["word"] for r in rows if r["quantity"] == "status"] == ["regression"]
+
+
+@pytest.mark.parametrize("low, high, noisy, word", [
+    (1.03, 1.08, False, "regression"), (1.01, 1.08, False, "worse"), (0.90, 0.95, False, "better"),
+    (0.99, 1.01, False, "passes"), (0.95, 1.08, False, "inconclusive"), (1.03, 1.08, True, "inconclusive"),
+    (None, None, False, "inconclusive"),
+])
+def test_words_by_hand(low, high, noisy, word):
+    assert gate.judge(stats.Estimate(1.0, low, high, 20), 0.02, noisy)[0] == word
+
+
+@pytest.mark.parametrize("change, says", [
+    (lambda m: m["context"].update(cpu_model="z"), "different machines"),
+    (lambda m: m.update(baseline="jemalloc"), "yardsticks differ"),
+    (lambda m: m["backends"][0].update(sha256="f" * 64), "not the same library"),
+])
+def test_what_cannot_be_compared_is_refused(change, says):
+    new = run(2)
+    change(new)
+    with pytest.raises(Trouble, match=says):
+        gate.require_comparable(run(1), new)
+
+
+def test_other_traces_are_not_compared():
+    new = run(2)
+    new["workloads"][0]["sha256"] = "f" * 64
+    rows, notes = gate.compare_models(run(1), new, 0.02, ["time"])
+    assert any("w0: the traces differ" in n for n in notes) and all(r["key"][0] != "w0" for r in rows)
+
+
+@pytest.mark.parametrize("text, value", [("2%", 0.02), ("0.02", 0.02), ("0%", 0)])
+def test_fraction(text, value):
+    assert gate.fraction(text) == pytest.approx(value)
+
+
+def test_gate_and_merge_on_folders(measured, tmp_path):
+    bench = Bench(tmp_path)
+    for name in ("main", "pr"):
+        shutil.copytree(measured.folder / "out", tmp_path / name)
+    status, out, err = bench.run("gate", "--baseline=main", "--candidate=pr", "--json=gate.json")
+    assert status == 0, err
+    assert "0 of" in out and (tmp_path / "gate.json").exists()
+    status, out, err = bench.run("gate", "--baseline=main", "--candidate=absent")
+    assert status == 2 and "absent" in err and err.count("\n") == 1
+    status, out, err = bench.run("gate", "--baseline=main", "--candidate=pr", "--max-regression=lots")
+    assert status == 2
+
+    status, out, err = bench.run("merge", "main", "pr", "-o", "both")
+    assert status == 0, err
+    assert "faster everywhere" in out and (tmp_path / "both/parts/pr/table.md").exists()
+    status, again, err = bench.run("report", "both")
+    assert status == 0 and again == out
+    status, _, err = bench.run("merge", "main", "-o", "both")
+    assert status == 2 and "not empty" in err
+    (tmp_path / "both/parts/pr/plan.json").write_text("{")
+    status, _, err = bench.run("report", "both")
+    assert status == 2 and "parts/pr/plan.json" in err
+
+
+def test_a_slower_candidate_fails_the_gate(tmp_path):
+    bench = Bench(tmp_path)
+    bench.compare("--rounds=12", output="main")
+    bench.config = {"ns": {"core": 36.0}}
+    bench.compare("--rounds=12", output="pr")
+    status, out, _ = bench.run("gate", "--baseline=main", "--candidate=pr")
+    assert status == 1 and "regression" in out and "mimalloc" in out
+
+
+@pytest.mark.parametrize("said, together", [
+    (["faster", "faster"], "faster everywhere"), (["faster", "slower"], "machines disagree"),
+    (["faster", "inconclusive"], "mixed"), (["faster", None], "mixed"), ([None, None], ""),
+])
+def test_agreement(said, together):
+    assert merge.agreement(said) == together
