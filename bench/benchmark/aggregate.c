@@ -112,6 +112,8 @@ size_t hg__aggregate(const hg__row *rows, size_t count, hg__row **aggregates) {
 }
 
 size_t hg__fit_rows(const hg__row *const *rows, size_t count, hg__row fitted[2]) {
+    double scale =
+        hg__unit_per_second(hg__flag.unit) / hg__unit_per_second(rows[0]->instance->unit);
     double *n = hg__alloc(count * sizeof *n);
     double *real = hg__alloc(count * sizeof *real), *cpu = hg__alloc(count * sizeof *cpu);
     size_t used = 0;
@@ -119,8 +121,8 @@ size_t hg__fit_rows(const hg__row *const *rows, size_t count, hg__row fitted[2])
         if (rows[i]->skip != HG__NOT_SKIPPED || rows[i]->complexity_n <= 0)
             continue;
         n[used] = rows[i]->complexity_n;
-        real[used] = rows[i]->real_time;
-        cpu[used++] = rows[i]->cpu_time;
+        real[used] = rows[i]->real_time * scale;
+        cpu[used++] = rows[i]->cpu_time * scale;
     }
     if (used < 2)
         return 0;
@@ -129,7 +131,7 @@ size_t hg__fit_rows(const hg__row *const *rows, size_t count, hg__row fitted[2])
     hg__fit real_fit = hg__fit_curve(n, real, used, cpu_fit.complexity, family->complexity_fn);
     fitted[0] = (hg__row){
         .instance = rows[0]->instance,
-        .run_name = family->name,
+        .run_name = hg__instance_name(family, NULL, rows[0]->instance->threads),
         .aggregate_name = "BigO",
         .type = HG__BIG_O,
         .real_time = real_fit.coefficient,

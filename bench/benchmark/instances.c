@@ -26,7 +26,7 @@ static const char *join_args(const char *name, const hg_benchmark *family, const
 }
 
 const char *hg__instance_name(const hg_benchmark *family, const int64_t *args, int threads) {
-    const char *name = join_args(family->name, family, args);
+    const char *name = args ? join_args(family->name, family, args) : family->name;
     if (family->min_time_s > 0)
         name = join(name, "min_time:%0.3f", family->min_time_s);
     if (family->min_warmup_s > 0)

@@ -194,6 +194,7 @@ typedef struct hg__instance {
 /* The instances whose names the filter takes, in order. Returns HG_BENCHMARK_OK, or
  * HG_BENCHMARK_USAGE after a message (bad expression, nothing matches). */
 int hg__find_instances(const char *filter, hg__instance **instances, size_t *count);
+/* The full name; without its arguments where `args` is NULL. */
 const char *hg__instance_name(const hg_benchmark *family, const int64_t *args, int threads);
 
 /* ---- flags.c
@@ -319,7 +320,8 @@ extern const hg_memory_manager *hg__memory_manager;
 
 /* Aggregates of `count` rows of one instance; none where fewer than two were measured. */
 size_t hg__aggregate(const hg__row *rows, size_t count, hg__row **aggregates);
-/* BigO and RMS of a family's rows; none where fewer than two were measured. */
+/* BigO (in the unit of the flag, whatever the family's: as the original) and RMS of a family's
+ * rows; none where fewer than two were measured. */
 size_t hg__fit_rows(const hg__row *const *rows, size_t count, hg__row fitted[2]);
 
 /* ---- report_*.c

@@ -114,7 +114,7 @@ static void write_times(hg_json *json, const hg__row *row) {
         double_member(json, "cpu_coefficient", row->cpu_time);
         double_member(json, "real_coefficient", row->real_time);
         string_member(json, "big_o", hg__big_o_name(row->big_o));
-        string_member(json, "time_unit", unit);
+        string_member(json, "time_unit", hg__unit_name(hg__flag.unit));
         return;
     }
     hg_json_key(json, "iterations");

@@ -205,10 +205,10 @@ static void measure(hg__runner *runner, results *sum) {
 static void fill_measured(hg__row *row, const results *sum) {
     const hg__instance *instance = row->instance;
     const hg_benchmark *family = instance->family;
-    double per_iteration =
-        sum->iterations ? hg__unit_per_second(instance->unit) / (double)sum->iterations : 0;
-    row->real_time = (family->use_manual_time ? sum->manual_s : sum->real_s) * per_iteration;
-    row->cpu_time = sum->cpu_s * per_iteration;
+    double unit = hg__unit_per_second(instance->unit);
+    double iterations = sum->iterations ? (double)sum->iterations : 1;
+    row->real_time = (family->use_manual_time ? sum->manual_s : sum->real_s) * unit / iterations;
+    row->cpu_time = sum->cpu_s * unit / iterations;
     row->complexity_n = (double)sum->complexity_n;
     hg__counters_add(&row->counters, &sum->counters, hg__alloc);
     hg__counters_finish(&row->counters, sum->iterations, seconds_that_count(family, sum),

@@ -62,17 +62,19 @@ double hg__cv(const double *values, size_t count) {
 bool hg__median_interval(size_t count, size_t *low, size_t *high) {
     if (count < 6)
         return false;
-    /* P(fewer than k of n values lie below the median) is binomial(n, 1/2): take the largest k with
-     * both tails together at most 5 %. */
-    double term = exp2(-(double)count), tail = 0;
     size_t k = 0;
-    while (tail + term <= 0.025) {
-        tail += term;
-        term *= (double)(count - k) / (double)(k + 1);
-        k++;
-    }
-    if (k == 0) /* past ~1000 repetitions the first terms underflow: the normal approximation */
+    if (count > 1000) { /* 2^-count would underflow: the normal approximation */
         k = (size_t)((double)count / 2 - 0.98 * sqrt((double)count));
+    } else {
+        /* P(fewer than k of n values lie below the median) is binomial(n, 1/2): the largest k with
+         * both tails together at most 5 %. */
+        double term = exp2(-(double)count), tail = 0;
+        while (tail + term <= 0.025) {
+            tail += term;
+            term *= (double)(count - k) / (double)(k + 1);
+            k++;
+        }
+    }
     *low = k - 1;
     *high = count - k;
     return true;
