@@ -189,8 +189,10 @@ static size_t purge_to(struct hg__arena *a, size_t keep) {
             struct hg__run *run = hg__run(a, g);
             size_t length = run->length;
             next = run->next;
-            if (run->dirty == 0 || !hg__os_purge(hg__address(a, g), length << a->shift))
+            if (run->dirty == 0)
                 continue;
+            if (!hg__os_purge(hg__address(a, g), length << a->shift))
+                return size; /* locked memory: the next would fail as well */
             size += (size_t)run->dirty << a->shift;
             unlink_free(a, g);
             insert_free(a, g, length, 0);

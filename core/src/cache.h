@@ -49,13 +49,19 @@ static inline void *hg__cache_pop(unsigned class) {
     return hg__bin_pop(&hg__thread->bins[class]);
 }
 
-/* The bin for `size` <= HG__LINEAR_MAX. Bins are as long as the steps between classes, so rounding
- * the size up already gives the bin's offset: no shift there and back. */
-static inline struct hg__bin *hg__bin_of(struct hg__cache *cache, size_t size) {
-    _Static_assert(sizeof(void *) != 8 || sizeof(struct hg__bin) == HG__STEP, "see above");
+/* `size` rounded up to a multiple of `align` and of the step between classes, at once; 0 for size 0
+ * and when it wraps. */
+static inline size_t hg__slot_size(size_t size, size_t align) {
+    size_t mask = (align - 1) | (HG__STEP - 1);
+    return (size + mask) & ~mask;
+}
+
+/* The bin of slots of `slot_size` bytes <= HG__LINEAR_MAX. A bin is as long as the step between
+ * classes, so that the size is already the bin's offset: no shift there and back. */
+static inline struct hg__bin *hg__bin_of(struct hg__cache *cache, size_t slot_size) {
     if (sizeof(struct hg__bin) == HG__STEP)
-        return (struct hg__bin *)(void *)((char *)cache->bins + hg__round_up(size, HG__STEP));
-    return &cache->bins[(size + HG__STEP - 1) / HG__STEP];
+        return (struct hg__bin *)(void *)((char *)cache->bins + slot_size);
+    return &cache->bins[slot_size / HG__STEP];
 }
 
 /* Puts a slot into a bin; false iff the bin is full. */
@@ -83,11 +89,11 @@ void *hg__realloc(void *p, size_t old_size, size_t align, size_t new_size);
 /* A block of the process-wide instance for a size and a power of two. NULL iff there is no memory.
  */
 static inline void *hg__alloc(size_t size, size_t align) {
-    size_t rounded = hg__round_up(size, align); /* 0 also when it wraps: class 0, the slow path */
-    if (HG_LIKELY(rounded <= HG__LINEAR_MAX)) {
-        void *p = hg__bin_pop(hg__bin_of(hg__thread, rounded));
+    size_t slot_size = hg__slot_size(size, align); /* 0 leads to class 0, the slow path */
+    if (HG_LIKELY(slot_size <= HG__LINEAR_MAX)) {
+        void *p = hg__bin_pop(hg__bin_of(hg__thread, slot_size));
         if (HG_LIKELY(p != NULL)) {
-            hg__harden_alloc(&hg__main.arena, p, hg__class_of(rounded));
+            hg__harden_alloc(&hg__main.arena, p, hg__class_of(slot_size));
             return p;
         }
     }
@@ -112,9 +118,9 @@ static inline void hg__free(void *p) {
 
 /* Frees a block by its layout alone: no metadata is read. */
 static inline void hg__free_sized(void *p, size_t size, size_t align) {
-    size_t rounded = hg__round_up(size, align);
-    if (HG_LIKELY(p && rounded <= HG__LINEAR_MAX && !HG_HARDENED &&
-                  hg__bin_push(hg__bin_of(hg__thread, rounded), p)))
+    size_t slot_size = hg__slot_size(size, align);
+    if (HG_LIKELY(p && slot_size <= HG__LINEAR_MAX && !HG_HARDENED &&
+                  hg__bin_push(hg__bin_of(hg__thread, slot_size), p)))
         return;
     hg__free_sized_slow(p, size, align);
 }

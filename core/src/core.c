@@ -33,7 +33,6 @@ static void *large_alloc(struct hg_core *core, size_t size, size_t align, bool *
     size_t g = hg__arena_take(a, length, align, HG__LARGE, zeroed);
     if (!g)
         return NULL;
-    hg__harden_forget(a, hg__address(a, g), length << a->shift);
     hg__harden_alloc(a, hg__address(a, g), 0);
     return hg__address(a, g);
 }
@@ -216,11 +215,23 @@ size_t hg__core_trim(struct hg_core *core, size_t keep) {
 
 void *hg__alloc_slow(size_t size, size_t align) {
     bool zeroed;
+    if (size - 1 < HG__SMALL_MAX &&
+        align <= HG__STEP) { /* a second fast path, for the other classes */
+        unsigned class = hg__class_of(size);
+        void *p = hg__cache_pop(class);
+        if (HG_LIKELY(p != NULL)) {
+            hg__harden_alloc(&hg__main.arena, p, class);
+            return p;
+        }
+    }
     return alloc(&hg__main, size, align, &zeroed);
 }
 
 void *hg__alloc_zeroed(size_t size, size_t align) {
-    return alloc_zeroed(&hg__main, size, align);
+    if (size > HG__LINEAR_MAX)
+        return alloc_zeroed(&hg__main, size, align);
+    void *p = hg__alloc(size, align);
+    return p ? memset(p, 0, size) : p;
 }
 
 void hg__free_slow(void *p) {

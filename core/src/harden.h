@@ -8,8 +8,7 @@
 #include "arena.h"
 
 enum {
-    HG__SHADOW_NONE =
-        0x00, /* nothing began here since the memory was last made into a slab or run */
+    HG__SHADOW_NONE = 0x00,  /* nothing began here since the memory became a slab or run */
     HG__SHADOW_FREED = 0x7f, /* a small block began here and was freed; its fill is in place */
     HG__SHADOW_LIVE = 0x80,  /* | class: a live block begins here; class 0 is large */
     HG__ANY_CLASS = 0xff,    /* the caller of free does not say the size */
@@ -25,7 +24,7 @@ void hg__harden_alloc(struct hg__arena *a, void *p, unsigned class);
 void hg__harden_free(struct hg__arena *a, void *p, unsigned class);
 /* A block changed its class where it stands. */
 void hg__harden_resize(struct hg__arena *a, void *p, unsigned class);
-/* The memory is fresh. */
+/* The memory goes back to the arena, whose shadow is all NONE, or to the system. */
 void hg__harden_forget(struct hg__arena *a, const void *p, size_t size);
 #else
 static inline void hg__harden_alloc(struct hg__arena *a, void *p, unsigned class) {

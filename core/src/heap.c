@@ -61,7 +61,6 @@ static size_t slab_make(struct hg__heap *heap, unsigned class) {
     size_t g = hg__arena_take(a, geo->length, 1, HG__SLAB, &zeroed);
     if (!g)
         return 0;
-    hg__harden_forget(a, hg__address(a, g), (size_t)geo->length << a->shift);
     struct hg__run *slab = hg__run(a, g);
     slab->class = (uint8_t) class;
     slab->heap = (uint16_t)heap->index;
@@ -92,6 +91,8 @@ static void slab_release(struct hg__heap *heap, size_t g) {
     of->idle_count--;
     for (size_t i = 0; i < slab->length; i++)
         hg__map_set(heap->arena, g + i, 0);
+    hg__harden_forget(heap->arena, hg__address(heap->arena, g),
+                      (size_t)slab->length << heap->arena->shift);
     hg__arena_give(heap->arena, g);
 }
 

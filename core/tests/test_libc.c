@@ -260,7 +260,7 @@ static void test_misuse(void **state) {
 
 /* ---- fork while threads allocate ---- */
 
-static volatile bool stop;
+static _Atomic bool stop;
 
 static void *busy(void *argument) {
     uint64_t random = (uintptr_t)argument + 77;
