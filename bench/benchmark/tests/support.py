@@ -19,7 +19,7 @@ def program(name, how_to_get=""):
 
 
 def real_twin():
-    return program("benchmark_twin_real", "apt-get install libbenchmark-dev, configure again")
+    return program("benchmark_twin_real", "apt-get install libbenchmark-dev and configure again (never built with sanitizers)")
 
 
 def run(path, *flags, environment=None):

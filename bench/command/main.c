@@ -1,0 +1,128 @@
+/* heapgauge: one command, git-like. What a subcommand does lies in its own file, library or, for those
+ * that compute tables and statistics, in Python behind it (scripts/python/heapgauge). */
+#include "command.h"
+
+#ifdef HAVE_heapgauge_record_command
+#include "../record/record.h"
+#else
+#define hg_record_main NULL
+#endif
+#ifdef HAVE_heapgauge_trace_command
+#include "../trace/commands.h"
+#else
+#define hg_show_main NULL
+#define hg_stat_main NULL
+#endif
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct command {
+    const char *name;
+    const char *what;
+    int (*run)(int argc, char **argv); /* NULL: Python */
+    bool is_internal;
+} commands[] = {
+    {"backends", "which allocators are here, which file serves them, what they can do",
+     hg_cmd_backends, false},
+    {"bench", "benchmarks with Google Benchmark's flags and formats", hg_cmd_bench, false},
+    {"record", "record the allocations of a program into a trace", hg_record_main, false},
+    {"show", "a trace as text, and back", hg_show_main, false},
+    {"stat", "what a trace holds: kinds, sizes, lifetimes, threads", hg_stat_main, false},
+    {"replay", "play a trace on a backend, and time it", hg_cmd_replay, false},
+    {"check", "the oracle's verdict on a trace or a seeded stream", hg_cmd_check, false},
+    {"compare", "rounds of workloads on backends, into results/NAME/", NULL, false},
+    {"report", "tables from a folder of results", NULL, false},
+    {"gate", "exit 1 on a proven regression between two folders of results", NULL, false},
+    {"merge", "several machines' results into one folder", NULL, false},
+    {"doctor", "what about this machine spoils measurements", NULL, false},
+    {"cell", "one measurement in a contained child (used by compare)", hg_cmd_cell, true},
+};
+enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
+
+static void print_usage(FILE *out) {
+    fprintf(out, "usage: heapgauge COMMAND [OPTIONS]\n\n"
+                 "Gauges memory allocators: correct? how fast? how much memory wasted?\n\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (!commands[i].is_internal)
+            fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].what);
+    fprintf(out, "\n  heapgauge help COMMAND     the options of a command\n"
+                 "  heapgauge --version\n\n"
+                 "Exit status: 0 all well, 1 a finding (a broken promise, a proven regression, a noisy\n"
+                 "A/A), 2 usage or environment.\n");
+}
+
+static const char *command_name(size_t index) {
+    return index < COMMAND_COUNT ? commands[index].name : NULL;
+}
+
+/* Replaces this process by Python. */
+static int run_python(int argc, char **argv) {
+    char self[4096], **words = calloc((size_t)argc + 4, sizeof *words);
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (!words || length < 0)
+        return hg_usage_error(argv[0], "cannot start: %s", strerror(errno));
+    self[length] = '\0';
+    const char *directory = getenv("HEAPGAUGE_PYTHON_DIR");
+    setenv("HEAPGAUGE", self, 1);
+    setenv("PYTHONPATH", directory ? directory : HG_PYTHON_DIR, 1);
+    words[0] = (char[]){HG_PYTHON};
+    words[1] = (char[]){"-m"};
+    words[2] = (char[]){"heapgauge"};
+    for (int i = 0; i < argc; i++)
+        words[3 + i] = argv[i];
+    execv(HG_PYTHON, words);
+    hg_usage_error(argv[0], "cannot start %s: %s; install it with: apt-get install python3",
+                   HG_PYTHON, strerror(errno));
+    free(words);
+    return HG_EXIT_USAGE;
+}
+
+static int run(const struct command *command, int argc, char **argv) {
+    return command->run ? command->run(argc, argv) : run_python(argc, argv);
+}
+
+static int dispatch(int argc, char **argv) {
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(commands[i].name, argv[0]) == 0)
+            return run(&commands[i], argc, argv);
+    const char *near = hg_nearest_command(argv[0]);
+    fprintf(stderr, "heapgauge: unknown command '%s'", argv[0]);
+    if (near)
+        fprintf(stderr, "; did you mean '%s'?", near);
+    fprintf(stderr, " See: heapgauge help\n");
+    return HG_EXIT_USAGE;
+}
+
+const char *hg_nearest_command(const char *word) {
+    return hg_nearest_word(word, command_name);
+}
+
+static int help(int argc, char **argv) {
+    if (argc < 2) {
+        print_usage(stdout);
+        return HG_EXIT_OK;
+    }
+    char option[] = "--help";
+    char *words[] = {argv[1], option, NULL};
+    return dispatch(2, words);
+}
+
+int main(int argc, char **argv) {
+    hg_backend_prepare_process(argv);
+    if (argc < 2) {
+        print_usage(stderr);
+        return HG_EXIT_USAGE;
+    }
+    const char *word = argv[1];
+    if (strcmp(word, "--version") == 0) {
+        printf("heapgauge %s\n", HG_VERSION);
+        return HG_EXIT_OK;
+    }
+    if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+        return help(argc - 1, argv + 1);
+    return dispatch(argc - 1, argv + 1);
+}

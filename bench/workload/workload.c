@@ -1,0 +1,85 @@
+#include "workload.h"
+
+#include "../../backends/counting.h"
+
+#include "heapgauge/meter.h"
+
+#include <pthread.h>
+#include <stdio.h>
+
+/* Each file's workload, in the order of listings. */
+extern const struct hg_workload hg__workload_pair;
+
+static const struct hg_workload *const workloads[] = {
+    &hg__workload_pair,
+};
+enum { WORKLOAD_COUNT = sizeof workloads / sizeof *workloads };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t operations;
+static int running;
+static uint64_t begin_wall_ns, begin_cpu_ns, begin_calls;
+static struct hg_workload_times times;
+
+const struct hg_workload *hg_workload_at(size_t index) {
+    return index < WORKLOAD_COUNT ? workloads[index] : NULL;
+}
+
+void hg_workload_register(const hg_backend *backend, const char *label) {
+    for (size_t i = 0; i < WORKLOAD_COUNT; i++) {
+        char name[256];
+        snprintf(name, sizeof name, "%s/backend:%s", workloads[i]->name, label);
+        union {
+            const hg_backend *in;
+            void *out;
+        } argument = {backend};
+        hg_benchmark *b = hg_benchmark_register(name, workloads[i]->run, argument.out);
+        workloads[i]->configure(b);
+    }
+}
+
+void hg_workload_done(hg_state *state, uint64_t count) {
+    hg_set_items_processed(state, (int64_t)count);
+    pthread_mutex_lock(&lock);
+    operations += count;
+    pthread_mutex_unlock(&lock);
+}
+
+uint64_t hg_workload_operations(void) {
+    return operations;
+}
+
+struct hg_workload_times hg_workload_times(void) {
+    return times;
+}
+
+void hg_workload_live(uint64_t bytes) {
+    pthread_mutex_lock(&lock);
+    if (bytes > times.live_peak_bytes) {
+        times.live_peak_bytes = bytes;
+        times.rss_at_live_peak_bytes = hg_rss_bytes();
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void hg__workload_begin(hg_state *state) {
+    pthread_mutex_lock(&lock);
+    if (running++ == 0) {
+        times.threads = (uint64_t)hg_state_threads(state);
+        begin_calls = hg_counting_total();
+        begin_cpu_ns = hg_cpu_ns();
+        begin_wall_ns = hg_time_ns();
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void hg__workload_end(hg_state *state) {
+    (void)state;
+    pthread_mutex_lock(&lock);
+    if (--running == 0) {
+        times.wall_ns = hg_time_ns() - begin_wall_ns;
+        times.cpu_ns = hg_cpu_ns() - begin_cpu_ns;
+        times.calls = hg_counting_total() - begin_calls;
+    }
+    pthread_mutex_unlock(&lock);
+}
