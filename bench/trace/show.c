@@ -6,7 +6,7 @@
  *
  * A line may begin with the operation's index and a colon (--number); it is not looked at. */
 #define _GNU_SOURCE
-#include "trace_command.h"
+#include "commands.h"
 
 #include <errno.h>
 #include <getopt.h>

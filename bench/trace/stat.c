@@ -1,6 +1,6 @@
 /* What a trace is like, in numbers. One pass; memory is a few words a slot. */
 #define _GNU_SOURCE
-#include "trace_command.h"
+#include "commands.h"
 
 #include <errno.h>
 #include <getopt.h>

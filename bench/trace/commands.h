@@ -1,6 +1,6 @@
 /* `heapgauge show` and `heapgauge stat`: traces as text and as numbers. */
-#ifndef HG_TRACE_COMMAND_H
-#define HG_TRACE_COMMAND_H
+#ifndef HG_TRACE_COMMANDS_H
+#define HG_TRACE_COMMANDS_H
 
 /* Does what the command line says (argv[0] is "show"). Returns the exit status: 0, or 2 for usage
  * or a trace that can't be read; everything before the damage has been printed then. */
