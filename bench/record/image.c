@@ -257,6 +257,11 @@ static void take_event(struct hg_image_view *v, uint32_t thread, const struct ev
 
     if (__builtin_expect(!ring->is_live, 0) && e->kind != HG_OP_THREAD_START)
         put_thread_start(v, thread, 0);
+    if (__builtin_expect(v->clock_due_ns != 0, 0) && ring->is_live) {
+        /* Time goes on in the trace, too, in steps: an allocator may go by it. */
+        put_plain(v, HG_OP_CLOCK, thread, HG_SLOT_NONE, v->clock_due_ns, 0);
+        v->clock_due_ns = 0;
+    }
     if (__builtin_expect(ring->is_reallocating, 0) && e->kind != HG_OP_REALLOC &&
         e->kind != HG_OP_REALLOCARRAY && e->kind != HG_EVENT_COUNT)
         end_stray_realloc(v, thread);
@@ -430,21 +435,15 @@ static bool wait_for_gap(struct hg_image_view *v, uint64_t now_ns, bool is_last)
     return false;
 }
 
-/* Time goes on in the trace, too, in steps: an allocator may go by it. */
-static void put_clock(struct hg_image_view *v, uint64_t now_ns) {
-    if (now_ns < v->clock_ns + clock_step_ns)
-        return;
-    put_plain(v, HG_OP_CLOCK, v->queue[0], HG_SLOT_NONE, now_ns - v->clock_ns, 0);
-    v->clock_ns = now_ns;
-}
-
 uint64_t hg_image_drain(struct hg_image_view *v, uint64_t now_ns, bool is_last) {
     uint64_t count = 0;
     if (v->status != HG_OK)
         return 0;
     look_at_rings(v);
-    if (v->queue_count && v->was_started)
-        put_clock(v, now_ns);
+    if (v->queue_count && v->was_started && now_ns >= v->clock_ns + clock_step_ns) {
+        v->clock_due_ns = now_ns - v->clock_ns;
+        v->clock_ns = now_ns;
+    }
     while (v->queue_count && v->status == HG_OK && (is_last || count < EVENTS_AT_ONCE)) {
         const uint32_t i = v->queue[0];
         if ((int64_t)(v->ring[i].next - v->expected) > 0) {

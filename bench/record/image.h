@@ -37,9 +37,11 @@ struct hg_image_view {
     uint32_t ring_count;
     uint32_t *queue; /* a heap of rings with events, least number first */
     uint32_t queue_count;
-    uint64_t expected;   /* the number to come */
-    uint64_t stalled_ns; /* since when it does not; 0: it does */
-    uint64_t clock_ns, flush_ns;
+    uint64_t expected;     /* the number to come */
+    uint64_t stalled_ns;   /* since when it does not; 0: it does */
+    uint64_t clock_ns;     /* up to when time has passed in the trace */
+    uint64_t clock_due_ns; /* to be put before the next event */
+    uint64_t flush_ns;
     uint64_t missing_count; /* numbers taken and never seen */
     uint64_t unknown_free_count;
     uint64_t inferred_free_count; /* frees not seen, but the address came back */

@@ -463,43 +463,47 @@ static bool collector_is_dead(void) {
     return dead;
 }
 
-/* Waits until the collector has read enough, or drops. */
+static bool has_room(struct hg_ring *ring, uint32_t unit_count) {
+    ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
+    return atomic_load_explicit(&ring->head, memory_order_relaxed) + unit_count - ring->tail_seen <=
+           HG_RING_UNITS;
+}
+
+/* Waits until the collector has read enough, or drops. No event has begun yet: a signal handler
+ * that comes while we sleep may make its own, and wait here, too. */
 static COLD bool wait_for_room(struct hg_ring *ring, uint32_t unit_count) {
     const int error = errno;
     const struct timespec patience = {0, 20 * 1000 * 1000};
-    const uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     unsigned rounds = 0;
+    bool room;
     wake_collector();
-    for (;;) {
-        ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
-        if (head + unit_count - ring->tail_seen <= HG_RING_UNITS)
-            break;
-        if (control->drop || local->liveness != ON)
-            break;
+    while (!(room = has_room(ring, unit_count)) && !control->drop && local->liveness == ON) {
         atomic_store(&ring->is_waiting, 1);
         if (atomic_load(&ring->tail) != ring->tail_seen)
             continue;
+        self.depth = 0;
+        BARRIER();
         futex(&ring->is_waiting, FUTEX_WAIT, 1, &patience);
+        BARRIER();
+        self.depth = 1;
         wake_collector();
         if (++rounds % 8 == 0 && collector_is_dead())
             local->liveness = OFF;
     }
-    const bool has_room = head + unit_count - ring->tail_seen <= HG_RING_UNITS;
     atomic_store(&ring->is_waiting, 0);
-    if (!has_room)
+    if (!room)
         atomic_fetch_add_explicit(&ring->dropped_count, 1, memory_order_relaxed);
     errno = error;
-    return has_room;
+    return room;
 }
 
 /* Looks how far the collector has got. */
 static COLD bool look_for_room(struct hg_ring *ring, uint32_t unit_count) {
-    const uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
-    const uint64_t used = head - ring->tail_seen;
-    if (used >= HG_RING_UNITS / 2)
+    const bool room = has_room(ring, unit_count);
+    if (atomic_load_explicit(&ring->head, memory_order_relaxed) - ring->tail_seen >=
+        HG_RING_UNITS / 2)
         wake_collector();
-    return used + unit_count <= HG_RING_UNITS || wait_for_room(ring, unit_count);
+    return room || wait_for_room(ring, unit_count);
 }
 
 static inline bool make_room(struct hg_ring *ring, uint32_t unit_count) {
