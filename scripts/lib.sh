@@ -41,7 +41,7 @@ quietly() {
     shift
     mkdir -p "$(dirname "$log")"
     if ! "$@" >"$log" 2>&1; then
-        tail -n 40 "$log" >&2
+        tail -n 25 "$log" >&2
         say "(all of it: ${log#"$HG_ROOT"/})"
         return 1
     fi

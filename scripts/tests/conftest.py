@@ -102,5 +102,5 @@ def synthetic_plan(seconds, workloads=("w",), seed=1):
             "quick": True, "rounds": 10, "budget_s": None, "timeout_s": 60.0, "memory_bytes": 1 << 30,
             "baseline": "system", "unavailable": [], "program_sha256": "",
             "entries": [{"name": n, "backend": n.split("#")[0], "role": roles.get(n, "backend")} for n in seconds],
-            "workloads": [{"name": w, "spec": f"{w}.hgt", "class": "trace", "operations": 1000, "sha256": "0" * 64}
+            "workloads": [{"name": w, "spec": f"{w}.hgt", "class": "trace", "iterations": 1, "sha256": "0" * 64}
                           for w in workloads]}

@@ -106,8 +106,10 @@ def cell():
         return 0
     drift = config.get("noise", 0.01) * (sum(chances(12)) - 6)  # nearly normal
     if workload.endswith(".hgt"):
-        asked = 1_000_000  # a trace is played whole
-        base["operations_asked"] = asked
+        asked = 2_000_000  # a trace is played whole
+    else:
+        asked *= 2  # an iteration allocates and frees
+    base["operations_asked"] = asked
     seconds = asked * NS.get(backend, 25.0) * 1e-9 * (1 + drift)
     if word == "short":
         seconds = 1e-5

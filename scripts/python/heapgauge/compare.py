@@ -1,6 +1,6 @@
 """`heapgauge compare`: measures workloads on backends, in interleaved rounds of fresh processes.
 
-Stages, each kept on disk as it ends and skipped when resumed: plan, oracle verdicts, operation counts,
+Stages, each kept on disk as it ends and skipped when resumed: plan, oracle verdicts, iteration counts,
 rounds, report.
 """
 
@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 ROUNDS, ROUNDS_QUICK = 20, 10
 CELL_SECONDS, CELL_SECONDS_QUICK = 0.15, 0.05  # what the fastest backend of a workload should take
 CELL_SECONDS_MAX = 3.0  # what the slowest may take, where that can be had
-PROBE_OPERATIONS = 20_000
+PROBE_ITERATIONS = 20_000
 TARGET_WIDTH = 0.02  # --budget: rounds are added until intervals are within +- this
 
 
@@ -139,7 +139,7 @@ def describe_workloads(specs, program):
     found = []
     for spec in dict.fromkeys(specs):
         entry = {"name": plans.workload_label(spec), "spec": portable(spec),
-                 "class": plans.workload_class(spec), "operations": None}
+                 "class": plans.workload_class(spec), "iterations": None}
         if spec.endswith(".hgt"):
             try:
                 entry["sha256"] = store.file_digest(spec)
@@ -297,57 +297,61 @@ def barred(verdicts):
     return {(v["workload"], v["backend"]) for v in verdicts if v["verdict"] not in ("clean", "not-checked")}
 
 
-# ---- one operation count for all ----
+# ---- one iteration count for all ----
 
 def calibrate(folder, plan, program, out):
-    """Sets each workload's operation count, once for all backends, so that cells are comparable."""
+    """Sets each workload's iterations, once for all backends, so that cells are comparable.
+
+    An iteration is what `heapgauge cell --ops` counts: a benchmark's, or a whole trace.
+    """
     aim = CELL_SECONDS_QUICK if plan["quick"] else CELL_SECONDS
     for workload in plan["workloads"]:
-        if workload["operations"] is not None:
-            continue
-        speeds, played = {}, None
-        for entry in plan["entries"]:
-            if entry["role"] in ("baseline", "backend") and (workload["name"], entry["name"]) not in out:
-                speed, counted = probe(program, runnable(workload["spec"]), entry["backend"], plan)
-                if speed:
-                    speeds[entry["name"]], played = speed, counted
-        # A trace is played whole, whatever is asked.
-        workload["operations"] = played if workload["class"] == "trace" and played \
-            else operations_for(speeds.values(), aim)
-        if speeds:
-            low, high = min(speeds.values()), max(speeds.values())
-            say(f"plan     {workload['name']}: {workload['operations']:,} operations a cell "
-                f"({low:.1f} to {high:.1f} ns each)")
-        else:
-            say(f"plan     {workload['name']}: no backend could run it")
-        folder.write_json("plan.json", plan)
+        if workload["iterations"] is None:
+            workload["iterations"] = 1 if workload["class"] == "trace" else \
+                calibrated(workload, plan, program, out, aim)
+    folder.write_json("plan.json", plan)
+
+
+def calibrated(workload, plan, program, out, aim):
+    """A benchmark's iterations, from a trial on every backend."""
+    speeds = {}
+    for entry in plan["entries"]:
+        if entry["role"] in ("baseline", "backend") and (workload["name"], entry["name"]) not in out:
+            speed = probe(program, workload["spec"], entry["backend"], plan)
+            if speed:
+                speeds[entry["name"]] = speed
+    if not speeds:
+        say(f"plan     {workload['name']}: no backend could run it")
+        return PROBE_ITERATIONS
+    count = iterations_for(speeds.values(), aim)
+    say(f"plan     {workload['name']}: {count:,} iterations a cell ({min(speeds.values()):.1f} to "
+        f"{max(speeds.values()):.1f} ns each)")
+    return count
 
 
 def probe(program, workload, backend, plan):
-    """(ns per operation, operations counted): the count grows until a cell is long enough to believe.
-
-    (None, None) if the backend failed.
-    """
-    operations = PROBE_OPERATIONS
+    """ns per iteration, roughly: the count grows until a cell is long enough to believe. None: failed."""
+    iterations = PROBE_ITERATIONS
     for _ in range(6):
-        cell = hyperfine.measure(program, workload, backend, operations, plan["timeout_s"],
+        cell = hyperfine.measure(program, workload, backend, iterations, plan["timeout_s"],
                                  plan["memory_bytes"])
-        seconds, counted = cell.get("seconds"), cell.get("operations_counted")
-        if cell["status"] != "ok" or not seconds or not counted:
-            return None, None
-        if seconds >= 0.005 or workload.endswith(".hgt"):
+        seconds = cell.get("seconds")
+        if cell["status"] != "ok" or not seconds:
+            return None
+        if seconds >= 0.005:
             break
-        operations *= min(100, math.ceil(0.01 / max(seconds, 1e-5)))
-    return seconds * 1e9 / counted, counted
+        iterations *= min(100, math.ceil(0.01 / max(seconds, 1e-5)))
+    return seconds * 1e9 / iterations
 
 
-def operations_for(speeds, aim_s):
-    """Operations that take the fastest backend `aim_s`, fewer if the slowest would take too long."""
-    if not speeds:
-        return PROBE_OPERATIONS
+def iterations_for(speeds, aim_s):
+    """Iterations that take the fastest backend `aim_s`, fewer if the slowest would take too long.
+
+    `speeds` are ns per iteration. Rounded up to two digits.
+    """
     wanted = min(aim_s * 1e9 / min(speeds), CELL_SECONDS_MAX * 1e9 / max(speeds))
     step = 10 ** max(0, math.floor(math.log10(max(wanted, 1))) - 1)
-    return max(1000, math.ceil(wanted / step) * step)
+    return max(1, math.ceil(wanted / step) * step)
 
 
 # ---- rounds ----
@@ -364,7 +368,7 @@ def cells_of_round(plan, number, out):
         workload = by_name[name]
         cells.append({"name": f"{name}/backend:{entry}", "label": name, "entry": entry,
                       "workload": runnable(workload["spec"]), "backend": entries[entry]["backend"],
-                      "operations": workload["operations"]})
+                      "iterations": workload["iterations"]})
     return cells
 
 

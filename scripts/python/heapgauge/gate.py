@@ -70,7 +70,7 @@ def index(model):
 def common_pairs(old, new, wanted):
     """The cells to compare, and lines about those that can't be."""
     before, after = index(old), index(new)
-    streams = [{w["name"]: (w["sha256"], w["operations"]) for w in m["workloads"]} for m in (old, new)]
+    streams = [{w["name"]: w["sha256"] for w in m["workloads"]} for m in (old, new)]
     pairs, notes = [], []
     for key, cell in before.items():
         workload, backend = key
@@ -78,7 +78,7 @@ def common_pairs(old, new, wanted):
             continue
         if key not in after:
             notes.append(f"{backend} on {workload}: not in the candidate's results")
-        elif streams[0][workload][0] != streams[1][workload][0]:
+        elif streams[0][workload] != streams[1][workload]:
             notes.append(f"{backend} on {workload}: the traces differ, so it is not compared")
         else:
             pairs.append(key)

@@ -29,9 +29,9 @@ def require():
             raise Trouble(f"{program} is missing, which runs the cells: apt-get install {package}")
 
 
-def cell_command(program, workload, backend, operations, timeout_s, memory_bytes):
+def cell_command(program, workload, backend, iterations, timeout_s, memory_bytes):
     """The command that measures one cell, as a list; --json is added by who runs it."""
-    return [program, "cell", workload, f"--backend={backend}", f"--ops={operations}",
+    return [program, "cell", workload, f"--backend={backend}", f"--ops={iterations}",
             f"--timeout={timeout_s:g}", f"--memory={memory_bytes}"]
 
 
@@ -81,11 +81,11 @@ def read_cell(path):
     return value, None
 
 
-def measure(program, workload, backend, operations, timeout_s, memory_bytes):
+def measure(program, workload, backend, iterations, timeout_s, memory_bytes):
     """One cell outside a round (calibration): its JSON, or a made-up one that says what went wrong."""
     with tempfile.TemporaryDirectory(prefix="heapgauge-") as folder:
         path = Path(folder) / "cell.json"
-        command = cell_command(program, workload, backend, operations, timeout_s, memory_bytes)
+        command = cell_command(program, workload, backend, iterations, timeout_s, memory_bytes)
         code, said = run_one([*command, f"--json={path}"], timeout_s + GRACE_SECONDS)
         cell, problem = read_cell(path)
     if cell is not None:
@@ -95,7 +95,7 @@ def measure(program, workload, backend, operations, timeout_s, memory_bytes):
 
 
 def run_round(program, number, cells, folder, timeout_s, memory_bytes, progress):
-    """Runs `cells`, dicts with name, workload, entry, backend and operations, in their order.
+    """Runs `cells`, dicts with name, workload, entry, backend and iterations, in their order.
 
     Returns the round as it is stored. `progress` is called with the number of cells done.
     """
@@ -106,7 +106,7 @@ def run_round(program, number, cells, folder, timeout_s, memory_bytes, progress)
                      "--export-json", str(export)]
         commands = []
         for position, cell in enumerate(cells):
-            command = cell_command(program, cell["workload"], cell["backend"], cell["operations"],
+            command = cell_command(program, cell["workload"], cell["backend"], cell["iterations"],
                                    timeout_s, memory_bytes)
             commands.append(command)
             guarded = ["timeout", f"--kill-after={GRACE_SECONDS}", f"{timeout_s + GRACE_SECONDS:g}",

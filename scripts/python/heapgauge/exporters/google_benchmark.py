@@ -40,7 +40,7 @@ def context(model):
     return found
 
 
-def entry(cell, sample, family, operations, repetitions, index):
+def entry(cell, sample, family, repetitions, index):
     """One sample as a benchmark run."""
     name = f"{cell['workload']}/backend:{cell['backend']}"
     count = sample["operations_counted"]
@@ -62,10 +62,9 @@ def entry(cell, sample, family, operations, repetitions, index):
 
 def render(model):
     """The whole file."""
-    operations = {w["name"]: w["operations"] for w in model["workloads"]}
     runs = []
     good = [c for c in model["cells"] if c["status"] == "ok" and c["samples"]]
     for family, cell in enumerate(good):
         for index, sample in enumerate(cell["samples"]):
-            runs.append(entry(cell, sample, family, operations[cell["workload"]], len(cell["samples"]), index))
+            runs.append(entry(cell, sample, family, len(cell["samples"]), index))
     return json.dumps({"context": context(model), "benchmarks": runs}, indent=2, allow_nan=False) + "\n"
