@@ -45,7 +45,7 @@ typedef struct sample {
 } sample;
 
 static sample measured(const hg__row *rows, size_t count) {
-    sample s = {hg__alloc(count * sizeof *s.rows), hg__alloc(count * sizeof *s.values), 0};
+    sample s = {hg__alloc(count * sizeof(hg__row *)), hg__alloc(count * sizeof *s.values), 0};
     for (size_t i = 0; i < count; i++) {
         if (rows[i].skip == HG__NOT_SKIPPED)
             s.rows[s.count++] = &rows[i];

@@ -112,15 +112,14 @@ _Noreturn void hg__misuse(const char *where, const char *what) {
 }
 
 void hg__complain(const char *format, ...) {
-    char line[1024];
-    int start = snprintf(line, sizeof line, "%s: error: ", hg__executable);
-    if (start < 0 || (size_t)start >= sizeof line)
-        start = 0;
+    hg_sink err;
+    hg_sink_init_fd(&err, STDERR_FILENO);
+    hg_sink_puts(&err, hg__executable);
+    hg_sink_puts(&err, ": error: ");
     va_list args;
     va_start(args, format);
-    vsnprintf(line + start, sizeof line - (size_t)start - 1, format, args);
+    hg_sink_puts(&err, hg__vtextf(format, args));
     va_end(args);
-    strcat(line, "\n");
-    ssize_t ignored = write(STDERR_FILENO, line, strlen(line));
-    (void)ignored;
+    hg_sink_putc(&err, '\n');
+    hg_sink_flush(&err);
 }

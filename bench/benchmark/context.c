@@ -143,6 +143,8 @@ void hg__context_read(hg__context *context) {
     context->custom_count = pair_count;
 }
 
+enum { LONGEST_VALUE = 200 }; /* on stderr; the files hold all of it */
+
 static void print_caches(hg_sink *err, const hg__context *context) {
     if (context->cache_count > 0)
         hg_sink_puts(err, "CPU Caches:\n");
@@ -189,10 +191,9 @@ void hg__print_context(const hg__context *context) {
     print_caches(&err, context);
     print_load(&err, context);
     for (size_t i = 0; i < context->custom_count; i++) {
-        hg_sink_puts(&err, context->custom[i].key);
-        hg_sink_puts(&err, ": ");
-        hg_sink_puts(&err, context->custom[i].value);
-        hg_sink_putc(&err, '\n');
+        const char *value = context->custom[i].value;
+        hg_sink_printf(&err, "%s: %.*s%s\n", context->custom[i].key, LONGEST_VALUE, value,
+                       strlen(value) > LONGEST_VALUE ? "..." : "");
     }
     print_warnings(&err, context);
     hg_sink_flush(&err);

@@ -8,8 +8,12 @@
 static void copy(hg_state *state) {
     size_t size = (size_t)hg_state_range(state, 0);
     char *source = calloc(1, size), *target = calloc(1, size);
-    if (!source || !target)
+    if (!source || !target) {
         hg_skip_with_error(state, "no memory for two blocks of %zu bytes", size);
+        free(source);
+        free(target);
+        return;
+    }
     while (hg_keep_running(state)) {
         memcpy(target, source, size);
         hg_do_not_optimize(target);

@@ -9,11 +9,11 @@
 static void expect(bool condition, const char *misuse) {
     if (condition)
         return;
-    static const char start[] = "heapgauge json writer: ";
-    ssize_t ignored = write(STDERR_FILENO, start, sizeof start - 1);
-    ignored = write(STDERR_FILENO, misuse, strlen(misuse));
-    ignored = write(STDERR_FILENO, "\n", 1);
-    (void)ignored;
+    const char *parts[] = {"heapgauge json writer: ", misuse, "\n"};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        ssize_t ignored = write(STDERR_FILENO, parts[i], strlen(parts[i]));
+        (void)ignored;
+    }
     abort();
 }
 

@@ -171,7 +171,7 @@ static void tell(hg__reporter *to, const report *r, bool aggregates_only) {
 }
 
 static void tell_fit(session *s, int family_index) {
-    const hg__row **rows = hg__alloc(s->order_count * sizeof *rows);
+    const hg__row **rows = hg__alloc(s->order_count * sizeof(hg__row *));
     size_t count = 0;
     for (size_t i = 0; i < s->count; i++) {
         if (s->instances[i].family_index != family_index)

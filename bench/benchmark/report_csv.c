@@ -74,7 +74,7 @@ static void begin(hg__reporter *self, const hg__context *context) {
 static void report(hg__reporter *self, const hg__row *row) {
     csv_reporter *reporter = (csv_reporter *)self;
     reporter->rows =
-        hg__grow(reporter->rows, reporter->count, &reporter->capacity, sizeof *reporter->rows);
+        hg__grow(reporter->rows, reporter->count, &reporter->capacity, sizeof(hg__row *));
     reporter->rows[reporter->count++] = row;
 }
 

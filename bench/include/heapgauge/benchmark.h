@@ -251,8 +251,10 @@ struct hg_state {
 bool hg__keep_running_slow(hg_state *state, uint64_t count, bool is_batch);
 
 /* True while there is an iteration to do. The first call waits for the other threads and starts the
- * clock, the last one stops it. Cost: a load, a decrement, a branch, a store. The empty asm keeps
- * the compiler from folding a loop with nothing in it into a subtraction. */
+ * clock, the last one stops it. Cost: a load, a decrement, a store, a branch; the count lives in
+ * memory, which is free where the CPU forwards stores at once, and a few cycles where it doesn't:
+ * see HG_ITERATE. The empty asm keeps the compiler from folding a loop with nothing in it into a
+ * subtraction. */
 static inline bool hg_keep_running(hg_state *state) {
     uint64_t left = state->remaining;
     if (__builtin_expect(left != 0, 1)) {
@@ -301,7 +303,7 @@ const char *hg_state_name(const hg_state *state);
 int hg_state_threads(const hg_state *state);
 /* 0 .. threads - 1. */
 int hg_state_thread_index(const hg_state *state);
-/* Iterations that this thread has done; after the loop, all of them. */
+/* Iterations that this thread has done; after the loop, and anywhere in HG_ITERATE, all of them. */
 uint64_t hg_state_iterations(const hg_state *state);
 /* Iterations that this thread is to do, known before the loop. */
 uint64_t hg_state_max_iterations(const hg_state *state);
