@@ -56,6 +56,7 @@ static void **bin_bottom(struct hg__cache *cache, unsigned class) {
  * be waiting for one of our locks: take it first. Recursive, and absent elsewhere. */
 extern void _IO_list_lock(void) __attribute__((weak));
 extern void _IO_list_unlock(void) __attribute__((weak));
+extern void _IO_list_resetlock(void) __attribute__((weak));
 
 static void fork_prepare(void) {
     if (_IO_list_lock && _IO_list_unlock)
@@ -83,6 +84,9 @@ static void fork_child(void) {
     for (unsigned i = 0; i < hg__main.heap_count; i++)
         main_heaps[i].lock.state = 0;
     registry_lock.state = 0;
+    /* glibc resets it only where the parent had several threads; a reset twice does no harm. */
+    if (_IO_list_resetlock)
+        _IO_list_resetlock();
 }
 
 bool hg__cache_start(void) {
