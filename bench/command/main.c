@@ -2,17 +2,8 @@
  * that compute tables and statistics, in Python behind it (scripts/python/heapgauge). */
 #include "command.h"
 
-#ifdef HAVE_heapgauge_record_command
 #include "../record/record.h"
-#else
-#define hg_record_main NULL
-#endif
-#ifdef HAVE_heapgauge_trace_command
 #include "../trace/commands.h"
-#else
-#define hg_show_main NULL
-#define hg_stat_main NULL
-#endif
 
 #include <errno.h>
 #include <stdio.h>

@@ -100,6 +100,10 @@ const char *hg_backend_package(size_t index);
 /* The nearest registered name to a misspelt one; NULL if none is near. */
 const char *hg_backend_nearest(const char *name);
 
+/* The nearest to `word` of the names that name_at(0), name_at(1), ... give, up to NULL: at most a third
+ * of its letters and one differ. NULL if none is near. */
+const char *hg_nearest_word(const char *word, const char *(*name_at)(size_t index));
+
 /* Name and address of the i-th entry point of a libc face (0 .. HG_LIBC_FACE_COUNT-1), in the order of
  * the struct; *present says whether it is there. */
 const char *hg_libc_face_entry(const struct hg_libc_face *face, size_t i, bool *present);

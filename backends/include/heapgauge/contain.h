@@ -1,0 +1,49 @@
+/* Containment: runs a function in a child process whose crash, hang or hunger can't take the caller
+ * along. The child gets its own process group and dies with its parent. */
+#ifndef HEAPGAUGE_CONTAIN_H
+#define HEAPGAUGE_CONTAIN_H
+
+#include "heapgauge/status.h"
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct hg_limits {
+    double timeout_s;      /* wall time; 0: none */
+    uint64_t memory_bytes; /* resident memory of the child, polled; 0: three quarters of what is free */
+};
+
+enum hg_outcome {
+    HG_OUTCOME_EXITED,  /* returned or exited; exit_status holds its status */
+    HG_OUTCOME_CRASHED, /* died of a signal; signal holds it */
+    HG_OUTCOME_TIMEOUT, /* killed by us: no end in sight */
+    HG_OUTCOME_MEMORY,  /* killed by us: it took more than its share */
+};
+
+struct hg_contained {
+    enum hg_outcome outcome;
+    int exit_status;
+    int signal;
+    uint64_t rss_seen_bytes; /* greatest seen while polling */
+    double seconds;
+};
+
+/* Forks, runs body(argument) in the child, which exits with its result (0..255), and waits.
+ * What the child finds out reaches the parent through memory shared before (hg_shared_map).
+ * HG_ERR_SYSTEM iff no child could be made. Not to be called with other threads running. */
+HG_WARN_UNUSED enum hg_status hg_contain(int (*body)(void *argument), void *argument,
+                                         const struct hg_limits *limits, struct hg_contained *out);
+
+/* Zeroed memory shared with children of fork; NULL iff there is none. Never unmapped. */
+void *hg_shared_map(uint64_t size);
+
+/* "ok", "crashed", "timeout", "out-of-memory". Static storage. */
+const char *hg_outcome_name(enum hg_outcome outcome);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

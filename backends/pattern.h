@@ -1,0 +1,29 @@
+/* The pattern a checked block is filled with: each 8-byte word is a function of slot, generation and
+ * offset, so that a swapped block, a shifted copy or a lost write shows (contract, H2).
+ *
+ * Blocks up to PATTERN_WHOLE_BYTES are filled and verified whole. Of larger ones: the first and last
+ * PATTERN_EDGE_BYTES, and the words on both sides of each page edge; every page is touched either way.
+ * Pure functions of their arguments; no state. */
+#ifndef HG_PATTERN_H
+#define HG_PATTERN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Distinct for each slot and generation, never 0. */
+uint64_t hg__pattern_seed(uint32_t slot, uint32_t generation);
+
+/* The byte that belongs at `offset`. */
+unsigned char hg__pattern_byte(size_t offset, uint64_t seed);
+
+/* Fills a block of `size` bytes. */
+void hg__pattern_fill(unsigned char *ptr, size_t size, uint64_t seed);
+
+/* Verifies the first `size` bytes of what was filled as `filled` bytes (size <= filled).
+ * Returns the offset of the first byte that differs; SIZE_MAX if none does. */
+size_t hg__pattern_verify(const unsigned char *ptr, size_t filled, size_t size, uint64_t seed);
+
+/* Offset of the first byte in [from, to) that is not zero; SIZE_MAX if none. */
+size_t hg__first_nonzero(const unsigned char *ptr, size_t from, size_t to);
+
+#endif
