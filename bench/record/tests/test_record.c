@@ -465,7 +465,7 @@ static void full_ring_blocks(void **state) {
     assert_exited(RECORD("-o", trace, "--program=caller", "--", HG_TEST_CALLER, "flood"), 0);
     const struct checked c = check_trace(trace);
     assert_complete(&c);
-    assert_int_equal(c.mark_count[0], 1);
+    assert_int_equal(c.mark_count[0], 20);
     assert_true(c.totals.kind_count[HG_OP_MALLOC] >= 100000);
 }
 
@@ -473,7 +473,7 @@ static void full_ring_drops_and_counts(void **state) {
     (void)state;
     assert_exited(RECORD("-o", trace, "--on-full=drop", "--", HG_TEST_CALLER, "flood"), 0);
     const struct checked c = check_trace(trace);
-    assert_int_equal(c.mark_count[0], 1);
+    assert_true(c.mark_count[0] >= 1);
     assert_true(c.totals.dropped_count > 100000);
     assert_true(messages_have(" dropped"));
     /* nothing is lost silently: kept and dropped together are all calls */
