@@ -39,7 +39,7 @@ def start_up_ms(program):
 def main():
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    folder = Path(sys.argv[1])
+    folder = Path(sys.argv[1]).resolve()
     rounds = int(sys.argv[2]) if len(sys.argv) == 3 else 11
     programs = {name: folder / name for name in LOOPS if (folder / name).exists()}
     if "overhead_real" not in programs:
