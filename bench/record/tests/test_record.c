@@ -59,7 +59,7 @@ static const char *in_folder(const char *name) {
 /* Runs `heapgauge record` in a process of its own; its messages go to folder/messages. Returns its
  * wait status. `environment`: "NAME=value" to add, or NULL. */
 static int record_with(const char *environment, const char *const *words) {
-    char *arguments[32] = {"record"};
+    char name[] = "record", *arguments[32] = {name};
     int count = 1, status;
     for (; *words; words++)
         arguments[count++] = (char *)*words;
