@@ -7,9 +7,9 @@
 #include "os.h"
 
 enum {
-    BIN_SIZE_MAX = 64 << 10, /* bytes of slots a bin may hold ... */
+    BIN_SIZE_MAX = 128 << 10, /* bytes of slots a bin may hold ... */
     BIN_COUNT_MAX = 128,     /* ... and slots */
-    BIN_COUNT_MIN = 8,
+    BIN_COUNT_MIN = 16,
     BIN_COUNT_START = 8,
     OUTBOX_COUNT = 128,
 };
@@ -218,7 +218,8 @@ static void trim_if_due(void) {
     if (HG_LIKELY(!__atomic_load_n(&a->trim_due, __ATOMIC_RELAXED)))
         return;
     __atomic_store_n(&a->trim_due, false, __ATOMIC_RELAXED);
-    hg__cache_flush();
+    if (hg__thread != &boot && hg__thread != &dead)
+        flush(hg__thread, false);
     for (unsigned i = 0; i < hg__main.heap_count; i++)
         hg__heap_trim(&main_heaps[i]);
 }

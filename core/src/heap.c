@@ -65,7 +65,7 @@ static size_t slab_make(struct hg__heap *heap, unsigned class) {
     slab->class = (uint8_t) class;
     slab->heap = (uint16_t)heap->index;
     slab->slot_count = slab->free_count = geo->slot_count;
-    slab->holes = 0;
+    slab->holes = zeroed ? ~(uint64_t)0 : 0; /* pages never touched need not be given back either */
     for (size_t i = 0; i * 64 < geo->slot_count; i++) {
         size_t left = geo->slot_count - i * 64;
         slab->free[i] = left >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << left) - 1;
@@ -234,17 +234,28 @@ static size_t purge_holes(struct hg__heap *heap, size_t g) {
     return size;
 }
 
+/* Are an eighth or more of the bytes in slabs free? Below that holes are not worth their calls. */
+static bool has_many_free(const struct hg__heap *heap) {
+    size_t free_size = 0, whole = 0;
+    for (unsigned class = 1; class < HG_CLASS_COUNT; class ++) {
+        const struct hg__heap_class *of = &heap->classes[class];
+        free_size += of->free_count * hg__class_size(class);
+        whole += (size_t)of->slab_count * heap->geometry[class].length << heap->arena->shift;
+    }
+    return free_size >= whole / 8;
+}
+
 size_t hg__heap_trim(struct hg__heap *heap) {
     size_t size = 0;
     hg__lock(&heap->lock);
+    bool holes = heap->arena->os && hg__os_page_size() == HG__PAGE && has_many_free(heap);
     for (unsigned class = 1; class < HG_CLASS_COUNT; class ++)
         for (uint32_t g = heap->classes[class].partial, next; g; g = next) {
             const struct hg__run *slab = hg__run(heap->arena, g);
             next = slab->next;
             if (slab->free_count == slab->slot_count)
                 slab_release(heap, g);
-            else if (heap->arena->os && hg__os_page_size() == HG__PAGE &&
-                     (size_t)slab->free_count * heap->geometry[class].size >= HG__PAGE)
+            else if (holes && (size_t)slab->free_count * heap->geometry[class].size >= HG__PAGE)
                 size += purge_holes(heap, g);
         }
     hg__unlock(&heap->lock);
