@@ -2,7 +2,7 @@
 
 SQLite lets other Python threads run while it works, so its allocations truly happen at the same time; a
 report made by one thread is freed by the next, so blocks are freed by threads that did not allocate them.
-Run with PYTHONMALLOC=malloc. Argument: postings per thread (default 4000).
+Run with PYTHONMALLOC=malloc. Argument: postings per thread (default 12000).
 """
 
 import queue
@@ -43,4 +43,4 @@ def main(postings):
     print(f"{THREADS} ledgers, {postings} postings each, {sum(totals)} rows reported")
 
 
-main(int(sys.argv[1]) if len(sys.argv) > 1 else 4000)
+main(int(sys.argv[1]) if len(sys.argv) > 1 else 12000)

@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT, synthetic_plan, synthetic_rounds
 from heapgauge import analysis, exporters, report, stats, store
 from heapgauge.errors import Trouble
+from heapgauge.exporters import words
 
 SECONDS = {"system": 0.1, "system#aa": 0.1, "core": 0.15, "mimalloc": 0.05, "null": 0.01}
 
@@ -267,3 +268,19 @@ def test_thirty_workloads_on_five_backends_in_twenty_rounds_are_fast(tmp_path):
         exporters.render(name, model)
     assert time.monotonic() - started < 20
     assert stats.CONFIDENCE == model["confidence"]
+
+
+def test_a_busy_machine_is_mentioned(model):
+    reading = {"time": "", "load_average": [3.0, 1, 1], "steal_ticks": 0, "total_ticks": 0, "context_switches": 0}
+    model.update(num_cpus=2, sessions=[{"before": reading, "after": reading, "rounds_before": 0, "rounds_after": 20}])
+    assert "The machine was busy: load 3.0" in exporters.render("table.md", model)
+    reading["load_average"] = [0.3, 1, 1]
+    assert "busy" not in exporters.render("table.md", model)
+
+
+@pytest.mark.parametrize("value, shown", [
+    (None, ""), (0, "0"), (0.01234, "0.0123"), (1.5, "1.50"), (9.998, "10.0"), (29.96, "30.0"), (999.6, "1,000"),
+    (12345.6, "12,300"),
+])
+def test_numbers_have_three_digits(value, shown):
+    assert words.number(value) == shown

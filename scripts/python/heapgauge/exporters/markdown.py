@@ -31,17 +31,26 @@ def aligned(header, rows, left):
 def heading(model):
     """What was measured, where."""
     context = model["context"]
-    served = "; ".join(f"{b['name']} {b['version']}" if b.get("version") else b["name"]
-                       for b in model["backends"] if b["name"] != "null")
+    served = "; ".join(f"{b['name']} {words.version(b)}".strip() for b in model["backends"] if b["name"] != "null")
     lines = [f"# {model['name'] or 'Results'}", "",
              f"{model['created'][:10]} · {context.get('cpu_model', 'unknown CPU')} × {model['num_cpus'] or '?'} · "
              f"{context.get('distribution', 'unknown system')} · {context.get('kernel', 'unknown kernel')}",
              f"Backends: {served}.",
              f"{model['rounds']} rounds, order seed {model['seed']}."]
+    if busy(model):
+        lines.append(f"The machine was busy: load {busy(model):.1f} before it began, on {model['num_cpus']} processors: "
+                     "expect wide intervals.")
     for gone in model["unavailable"]:
         package = f" (`apt-get install {gone['package']}`)" if gone.get("package") else ""
         lines.append(f"Left out: {gone['name']}: {gone['why']}{package}.")
     return "\n".join(lines) + "\n"
+
+
+def busy(model):
+    """The highest load average before a session of measuring, if it left no processor for us; else None."""
+    loads = [s["before"]["load_average"][0] for s in model["sessions"] if s["before"]["load_average"]]
+    highest = max(loads, default=0)
+    return highest if highest > (model["num_cpus"] or 1) / 2 else None
 
 
 def noise(model):

@@ -1,6 +1,7 @@
 """How numbers and statuses are worded, the same in every table."""
 
 import math
+import re
 
 
 def number(value, digits=3):
@@ -46,3 +47,8 @@ def cells_of(model, workload):
 def shown_name(cell):
     """A backend's name in a table; the control is called what it is."""
     return f"{cell['backend'].split('#')[0]} (A/A)" if cell["role"] == "control" else cell["backend"]
+
+
+def version(backend):
+    """A backend's version without the commit that some libraries append."""
+    return re.sub(r"-\d+-g[0-9a-f]+$", "", backend.get("version") or "")
