@@ -14,11 +14,21 @@
 #define LOAD_FLAGS (RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND)
 #endif
 
+/* For code of the program itself the loader knows no more than argv[0]. */
+static const char *file_of_program(void) {
+    static char path[4096];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    path[length > 0 ? length : 0] = '\0';
+    return length > 0 ? path : "unknown";
+}
+
 const char *hg__file_of_address(const void *address) {
-    Dl_info info;
-    if (dladdr(address, &info) && info.dli_fname && info.dli_fname[0])
-        return info.dli_fname;
-    return "unknown";
+    Dl_info info, own;
+    static const char anchor;
+    if (!dladdr(address, &info) || !info.dli_fname || !info.dli_fname[0])
+        return "unknown";
+    bool is_ours = dladdr(&anchor, &own) && own.dli_fbase == info.dli_fbase;
+    return is_ours ? file_of_program() : info.dli_fname;
 }
 
 /* The address of `name` if the library itself defines it, else NULL: dlsym also finds what a dependency
