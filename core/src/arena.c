@@ -122,10 +122,8 @@ static size_t find(const struct hg__arena *a, size_t length, size_t align) {
 
 /* Makes the entries of granules below `target` accessible in a table of `each` bytes a granule. */
 static bool commit_table(const struct hg__arena *a, void *table, size_t each, size_t target) {
-    uintptr_t page = hg__os_page_size();
-    uintptr_t from = ((uintptr_t)table + a->committed * each) & (0 - page);
-    uintptr_t to = hg__round_up((uintptr_t)table + target * each, page);
-    return hg__os_commit((void *)from, to - from, target << a->shift);
+    return hg__os_commit((char *)table + a->committed * each, (target - a->committed) * each,
+                         target << a->shift);
 }
 
 /* Makes granules below `end` accessible, with their share of the metadata. */
@@ -389,7 +387,7 @@ bool hg__arena_open(struct hg__arena *a, size_t size, size_t front) {
     front = hg__round_up(front, page);
     char *mapping;
     while (!(mapping = hg__os_reserve(size)))
-        if ((size /= 2) < ((size_t)1 << 18))
+        if ((size -= size / 4) < ((size_t)1 << 18))
             return false;
     a->mapping = mapping;
     a->mapping_size = size;

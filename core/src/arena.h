@@ -114,8 +114,8 @@ static inline size_t hg__bitmap_words(unsigned shift) {
     return ((size_t)1 << shift) / HG__STEP / 64;
 }
 
-/* Reserves `size` bytes, halving until granted. `front` bytes before the metadata are committed for
- * the caller (its address: a->mapping). False iff nothing is to be had. */
+/* Reserves `size` bytes, or as nearly as is granted. `front` bytes before the metadata are
+ * committed for the caller (its address: a->mapping). False iff nothing is to be had. */
 bool hg__arena_open(struct hg__arena *a, size_t size, size_t front);
 /* The same inside memory of the caller, no system call. False iff too small. */
 bool hg__arena_open_region(struct hg__arena *a, char *memory, size_t size);

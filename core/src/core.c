@@ -291,7 +291,8 @@ void hg_fail_page_request(uint64_t nth) {
     hg_core_fail_page_request(&hg__main, nth);
 }
 
-const char *hg_core_version(void) {
+/* Exported by the preloadable libraries too: a loader asks which version it holds. */
+__attribute__((visibility("default"))) const char *hg_core_version(void) {
     return HG_VERSION;
 }
 

@@ -156,21 +156,29 @@ size_t hg__heap_take(struct hg__heap *heap, unsigned class, void **out, size_t w
     return want - left;
 }
 
-/* Sets the free bit of slot `p` of slab `g`; releases the slab if it is the second idle one. */
-static void slab_put(struct hg__heap *heap, size_t g, void *p) {
-    struct hg__run *slab = hg__run(heap->arena, g);
+/* Sets the free bit of slot `p` of `slab`, which begins at `base`. True iff that made the slab the
+ * second idle one of its class, to be released. */
+static inline bool slab_put(struct hg__heap *heap, struct hg__run *slab, const char *base,
+                            void *p) {
     struct hg__heap_class *of = &heap->classes[slab->class];
-    size_t slot =
-        slot_of(&heap->geometry[slab->class], (size_t)((char *)p - hg__address(heap->arena, g)));
+    size_t slot = slot_of(&heap->geometry[slab->class], (size_t)((char *)p - base));
     uint64_t bit = (uint64_t)1 << slot % 64;
     if (HG_UNLIKELY(slot >= slab->slot_count || (slab->free[slot / 64] & bit)))
         hg__die("double free of", p, "the slot is already free");
     slab->free[slot / 64] |= bit;
     of->free_count++;
-    if (++slab->free_count == 1)
-        link_partial(heap, g);
-    if (slab->free_count == slab->slot_count && ++of->idle_count > 1)
-        slab_release(heap, g);
+    if (HG_UNLIKELY(++slab->free_count == 1))
+        link_partial(heap, slab->head);
+    return HG_UNLIKELY(slab->free_count == slab->slot_count) && ++of->idle_count > 1;
+}
+
+/* The slab that slot `p`, cached as `class`, is of. */
+static struct hg__run *slab_of(const struct hg__arena *a, const void *p, unsigned class) {
+    size_t g = hg__granule(a, p);
+    unsigned true_class = g < hg__committed(a) ? hg__map_get(a, g) & 0xff : 0;
+    if (HG_UNLIKELY(true_class == 0 || true_class >= HG_CLASS_COUNT || true_class < class))
+        hg__die("free of", p, "not a block of the size given");
+    return hg__run(a, hg__run(a, g)->head);
 }
 
 void hg__heap_put(struct hg__heap *heaps, void **slots, size_t count, unsigned class) {
@@ -178,22 +186,27 @@ void hg__heap_put(struct hg__heap *heaps, void **slots, size_t count, unsigned c
     /* One round an owner; the others' slots move to the front for the next round. */
     while (count) {
         struct hg__heap *heap = NULL;
-        size_t kept = 0;
+        struct hg__run *slab = NULL; /* of the slot before: mostly the next one is a neighbour */
+        size_t kept = 0, last = 0;
+        char *base = NULL;
         for (size_t i = 0; i < count; i++) {
             size_t g = hg__granule(a, slots[i]);
-            unsigned true_class = g < hg__committed(a) ? hg__map_get(a, g) & 0xff : 0;
-            if (HG_UNLIKELY(true_class == 0 || true_class >= HG_CLASS_COUNT || true_class < class))
-                hg__die("free of", slots[i], "not a block of the size given");
-            g = hg__run(a, g)->head;
-            struct hg__heap *owner = &heaps[hg__run(a, g)->heap];
+            if (g != last) {
+                slab = slab_of(a, slots[i], class);
+                base = hg__address(a, slab->head);
+                last = g;
+            }
+            struct hg__heap *owner = &heaps[slab->heap];
             if (!heap) {
                 heap = owner;
                 hg__lock(&heap->lock);
             }
-            if (owner == heap)
-                slab_put(heap, g, slots[i]);
-            else
+            if (owner != heap) {
                 slots[kept++] = slots[i];
+            } else if (slab_put(heap, slab, base, slots[i])) {
+                slab_release(heap, slab->head);
+                last = 0;
+            }
         }
         hg__unlock(&heap->lock);
         count = kept;

@@ -34,13 +34,18 @@ bool hg__os_commit(void *address, size_t size, size_t total) {
     /* A reservation made before the limit was lowered would let us pass it unnoticed. */
     bool allowed = getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
                    total <= limit.rlim_cur;
-    bool done = allowed && mprotect(address, size, PROT_READ | PROT_WRITE) == 0;
+    uintptr_t page = hg__os_page_size();
+    uintptr_t from = (uintptr_t)address & (0 - page), to = (uintptr_t)address + size;
+    bool done = allowed && mprotect((void *)from, to - from, PROT_READ | PROT_WRITE) == 0;
     errno = saved;
     return done;
 }
 
 bool hg__os_purge(void *address, size_t size) {
     int saved = errno;
+    /* With pages larger than a granule the kernel would round up, into a neighbour. */
+    if (((uintptr_t)address | size) % hg__os_page_size() != 0)
+        return false;
     /* MADV_FREE is cheaper but leaves the pages in the resident count. */
     bool done = madvise(address, size, MADV_DONTNEED) == 0;
     errno = saved;
@@ -69,16 +74,16 @@ bool hg__os_move(void *from, void *to, size_t size) {
 size_t hg__os_reserve_hint(void) {
     if (sizeof(void *) < 8)
         return (size_t)1 << 30;
-    size_t hint = (size_t)1 << 38;
+    uint64_t hint = (uint64_t)1 << 38;
     struct sysinfo info;
     if (sysinfo(&info) == 0)
-        while (hint / 8 < (size_t)info.totalram * info.mem_unit && hint < (size_t)1 << 45)
+        while (hint / 8 < (uint64_t)info.totalram * info.mem_unit && hint < (uint64_t)1 << 45)
             hint *= 2;
     struct rlimit limit;
     if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
         limit.rlim_cur < hint)
         hint = limit.rlim_cur - limit.rlim_cur / 4; /* the rest for stacks and files */
-    return hint;
+    return (size_t)hint;
 }
 
 uint64_t hg__os_now_ms(void) {

@@ -1,5 +1,5 @@
-/* Layer 0: what is needed of the operating system, and nothing else. Sizes in bytes, multiples of a
- * page. None of these changes errno. */
+/* Layer 0: what is needed of the operating system, and nothing else. Sizes in bytes. None of these
+ * changes errno. */
 #ifndef HG__OS_H
 #define HG__OS_H
 
@@ -10,10 +10,12 @@
 /* Address space without access; NULL iff refused. */
 void *hg__os_reserve(size_t size);
 void hg__os_release(void *address, size_t size);
-/* Makes reserved memory readable, writable and zero. `total` is what the process will then have
- * committed here: false iff that exceeds RLIMIT_AS or the system refuses. */
+/* Makes reserved memory, and the rest of the pages at both its ends, readable, writable and zero.
+ * `total` is what the process will then have committed here: false iff that exceeds RLIMIT_AS or
+ * the system refuses. */
 bool hg__os_commit(void *address, size_t size, size_t total);
-/* Gives the pages back; they read as zero afterwards. False iff refused (locked memory). */
+/* Gives the pages back; they read as zero afterwards. False iff refused: locked memory, or not
+ * whole pages. */
 bool hg__os_purge(void *address, size_t size);
 /* Moves the pages of a block to committed memory elsewhere and leaves zero pages behind. */
 bool hg__os_move(void *from, void *to, size_t size);

@@ -30,7 +30,6 @@ struct mallinfo mallinfo(void);
 #if __GLIBC_PREREQ(2, 33)
 struct mallinfo2 mallinfo2(void);
 #endif
-const char *hg_core_version(void);
 #pragma GCC visibility pop
 
 #endif

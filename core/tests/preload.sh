@@ -93,7 +93,38 @@ int main(void) {
     puts("done");
 }
 END
+cat >opened.c <<'END'
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+static void *(*get)(size_t), *(*get_page)(size_t), *(*get_more)(void *, size_t);
+static void (*give)(void *), (*give_c)(void *);
+static void *run(void *p) { give(get_more(get_more(get_page(10), 100000), 50)); give(p); return get(30); }
+int main(int argc, char **argv) {
+    void *so = dlopen(argv[argc - 1], RTLD_NOW | RTLD_LOCAL), *p;
+    pthread_t t;
+    if (!so) return puts(dlerror());
+    get = dlsym(so, "malloc"), get_page = dlsym(so, "valloc"), get_more = dlsym(so, "realloc");
+    give = dlsym(so, "free"), give_c = dlsym(so, "cfree");
+    for (int i = 0; i < 100; i++) {
+        pthread_create(&t, NULL, run, get(i * 100));
+        pthread_join(t, &p);
+        give_c(p);
+        free(malloc(i * 100));
+    }
+    puts("done");
+    return dlclose(so);
+}
+END
 if command -v gcc >/dev/null 2>&1; then
+    gcc -O1 -pthread -o opened opened.c
+    if [ "$(./opened "$library")" = "done" ]; then
+        echo "ok: opened with dlopen"
+    else
+        echo "FAILED: opened with dlopen"
+        failed=1
+    fi
     try "gcc compiles" gcc -O2 -pthread -o program.c.out program.c
     try "C program: threads, fork, early and late calls" ./program.c.out
 fi
@@ -118,6 +149,8 @@ try sort sh -c 'seq 100000 -1 1 | sort -n --parallel=2 | tail -1'
 try lua lua -e 'local t = {} for i = 1, 100000 do t[i % 777] = (t[i % 777] or "") .. (i % 10) end local n = 0 for _, s in pairs(t) do n = n + #s end print(n)'
 try ruby ruby -e 'h = Hash.new { |k, v| k[v] = [] }; 50000.times { |i| h[i % 313] << i.to_s * 3 }; puts h.values.map(&:size).sum'
 try node node -e 'let m = new Map(); for (let i = 0; i < 1e5; i++) m.set(i, "x" + i); console.log(m.size)'
+# shellcheck disable=SC2016
+try "perl, little address space" sh -c 'ulimit -v 300000; perl -e "my @a = map { \$_ x 10 } 1..200000; print scalar @a"'
 try tar sh -c 'tar cf - program.c program.cc | gzip | gunzip | tar tf -'
 [ $ran -gt 5 ] || { echo "FAILED: too little of it is installed"; failed=1; }
 exit $failed
