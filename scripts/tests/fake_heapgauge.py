@@ -66,7 +66,11 @@ def backends():
 
 
 def check():
-    backend, trace = option("backend"), sys.argv[-1]
+    backend = option("backend")
+    trace = sys.argv[-1] if sys.argv[-1].endswith(".hgt") else "seeded"
+    if os.environ.get("FAKE_LOG"):
+        with open(os.environ["FAKE_LOG"] + ".checks", "a") as log:
+            log.write(f"{os.path.basename(trace)} {backend}\n")
     word = fault(trace, backend)
     if word == "broken":
         write({"verdict": "broken", "item": "C4", "operation": 123, "detail": "block not aligned", "operations": 500})

@@ -80,6 +80,17 @@ def test_the_oracle_keeps_a_broken_backend_out(bench):
     assert bench.cell("beta", "core")["status"] == "ok"  # other results are kept
 
 
+def test_a_seeded_stream_is_told_and_bars_nothing(bench):
+    bench.config = {"fault": {"seeded on core": "broken"}}
+    status, out, err = bench.run("compare", "pair/size:64", "pair/size:1024", "--backends=system,core", "--quick",
+                                 "--rounds=1", "-o", "out")
+    assert status in (0, 1), err
+    assert bench.cell("pair/size:64", "core")["status"] == "ok"
+    assert "- clean: system" in out and "- core: broken C4" in out
+    checks = (bench.folder / "cells.log.checks").read_text().splitlines()
+    assert sorted(checks) == ["seeded core", "seeded system"]  # once each
+
+
 @pytest.mark.parametrize("fault, status", [
     ("crash", "crashed"), ("unsupported", "unsupported"), ("out-of-memory", "out-of-memory"), ("garbage", "error"),
     ("nothing", "error"), ("nan", "error"), ("dies", "error"), ("miscount", "invalid"), ("short", "too-short"),

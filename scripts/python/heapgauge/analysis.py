@@ -7,7 +7,7 @@ exporter: what two tables say of a cell is one number.
 import math
 
 from . import stats
-from .plan import HARNESS
+from .plan import HARNESS, SEEDED
 
 RESULTS_VERSION = 1
 SECONDS_MIN = 0.001  # a shorter cell is mostly timer and first touches
@@ -184,6 +184,9 @@ def build(plan, backends, verdicts, context, rounds, name=""):
         "workloads": workloads,
         "cells": cells,
         "means": means,
+        "seeded_verdicts": [{"backend": v["backend"], "verdict": v["verdict"], "item": v.get("item"),
+                             "operation": v.get("operation"), "detail": str(v.get("detail") or "")}
+                            for v in verdicts if v["workload"] == SEEDED],
         "findings": find(workloads, cells),
     }
 
@@ -226,7 +229,7 @@ def describe_cell(workload, entry, plan, samples, verdict):
     baseline = samples.get((name, plan["baseline"]), [])
     status, detail = cell_status(mine)
     word = verdict["verdict"] if verdict else None
-    if word and word not in ("clean", "not-checked"):
+    if word not in (None, "clean"):
         status, detail = barred_status(verdict)
     elif status == "ok" and too_much_harness(workload) and entry["role"] != "harness":
         status, detail = "harness-bound", (f"only {workload['baseline_share']:.0%} of the baseline's time is "

@@ -24,7 +24,7 @@ from .errors import EXIT_FINDING, EXIT_WELL, Trouble
 PLAN_VERSION = 1
 REPOSITORY = Path(__file__).resolve().parents[3]
 
-ROUNDS, ROUNDS_QUICK = 20, 10
+ROUNDS, ROUNDS_QUICK = 20, 12
 CELL_SECONDS, CELL_SECONDS_QUICK = 0.15, 0.05  # what the fastest backend of a workload should take
 CELL_SECONDS_MAX = 3.0  # what the slowest may take, where that can be had
 PROBE_ITERATIONS = 20_000
@@ -245,31 +245,32 @@ def resume_plan(folder, options, program):
 # ---- the oracle first ----
 
 def check_all(folder, plan, program):
-    """Asks the oracle about every trace on every backend. Returns the verdicts, kept one by one."""
+    """Asks the oracle, before anything is timed. Returns the verdicts, kept one by one.
+
+    A backend gets no number for a trace on which it is not clean. Besides, each plays one seeded stream of
+    random operations: what is broken there is told, and bars nothing, for the workloads may never ask for it.
+    """
     verdicts = folder.read_json("verdicts.json") if folder.exists("verdicts.json") else []
     have = {(v["workload"], v["backend"]) for v in verdicts}
-    for workload in plan["workloads"]:
+    streams = [(w["name"], runnable(w["spec"])) for w in plan["workloads"] if w["class"] == "trace"]
+    for name, trace in [*streams, (plans.SEEDED, None)]:
         for entry in plan["entries"]:
-            pair = (workload["name"], entry["name"])
-            if entry["role"] not in ("baseline", "backend") or pair in have:
+            if entry["role"] not in ("baseline", "backend") or (name, entry["name"]) in have:
                 continue
-            if workload["class"] != "trace":
-                verdict = {"verdict": "not-checked", "detail": "a benchmark, not a stream on disk"}
-            else:
-                verdict = check_one(program, runnable(workload["spec"]), entry["backend"], plan["timeout_s"])
-                say(f"oracle   {pair[0]} on {pair[1]}: {describe_verdict(verdict)}")
-            verdicts.append({"workload": pair[0], "backend": pair[1], **verdict})
+            verdict = check_one(program, trace, entry["backend"], plan)
+            say(f"oracle   {name} on {entry['name']}: {describe_verdict(verdict)}")
+            verdicts.append({**verdict, "workload": name, "backend": entry["name"]})
             folder.write_json("verdicts.json", verdicts)
     return verdicts
 
 
-def check_one(program, trace, backend, timeout_s):
-    """The oracle's verdict on one trace and backend."""
-    limit = max(120.0, 4 * timeout_s)  # the oracle is slower than a measurement
+def check_one(program, trace, backend, plan):
+    """The oracle's verdict on a trace, or without one on a seeded stream."""
+    limit = max(120.0, 4 * plan["timeout_s"])  # the oracle is slower than a measurement
     with tempfile.TemporaryDirectory(prefix="heapgauge-") as scratch:
         path = Path(scratch) / "verdict.json"
-        code, said = hyperfine.run_one(
-            [program, "check", f"--backend={backend}", f"--json={path}", trace], limit)
+        stream = [trace] if trace else [f"--seed={plan['seed']}", "--threads=2"]
+        code, said = hyperfine.run_one([program, "check", f"--backend={backend}", f"--json={path}", *stream], limit)
         if code is None:
             return {"verdict": "timeout", "detail": said}
         try:
@@ -294,7 +295,7 @@ def describe_verdict(verdict):
 
 def barred(verdicts):
     """(workload, entry) that get no number: the oracle did not say clean."""
-    return {(v["workload"], v["backend"]) for v in verdicts if v["verdict"] not in ("clean", "not-checked")}
+    return {(v["workload"], v["backend"]) for v in verdicts if v["verdict"] != "clean" and v["workload"] != plans.SEEDED}
 
 
 # ---- one iteration count for all ----

@@ -9,6 +9,7 @@ import re
 
 CONTROL_MARK = "#aa"  # the baseline, run twice: system#aa
 HARNESS = "null"
+SEEDED = "seeded stream"  # random operations, on which the oracle hears every backend
 
 
 def entries(backends, baseline):

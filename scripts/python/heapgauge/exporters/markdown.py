@@ -9,7 +9,7 @@ LEFT = ("workload", "backend", "verdict")
 
 def render(model):
     """The whole document."""
-    parts = [heading(model), noise(model), main_table(model), means_table(model), exclusions(model),
+    parts = [heading(model), noise(model), main_table(model), means_table(model), exclusions(model), promises(model),
              reading_guide(model)]
     return "\n".join(part for part in parts if part)
 
@@ -112,6 +112,20 @@ def exclusions(model):
         return ""
     lines = [f"- {c['backend']} on {c['workload']}: {words.excluded(c)}" for c in gone]
     return "Without a number:\n\n" + "\n".join(lines) + "\n"
+
+
+def promises(model):
+    """What the oracle says of each backend on random operations, which ask for more than most programs."""
+    clean = [v["backend"] for v in model["seeded_verdicts"] if v["verdict"] == "clean"]
+    lines = [f"- clean: {', '.join(clean)}"] if clean else []
+    for verdict in model["seeded_verdicts"]:
+        if verdict["verdict"] != "clean":
+            item = f" {verdict['item']}" if verdict["item"] else ""
+            lines.append(f"- {verdict['backend']}: {verdict['verdict']}{item}: {verdict['detail']}")
+    if not lines:
+        return ""
+    return (f"The oracle on a stream of random operations (`heapgauge check --seed={model['seed']} --threads=2`), "
+            "which ask for more than these workloads may:\n\n" + "\n".join(lines) + "\n")
 
 
 def reading_guide(model):
