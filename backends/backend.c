@@ -148,7 +148,8 @@ enum hg_status hg_backend_open(const char *spec, const hg_backend **out, char *w
     const char *colon = strchr(spec, ':');
     size_t length = strlen(spec);
     bool is_decorator = colon && !memchr(spec, '/', (size_t)(colon - spec));
-    bool is_path = strchr(spec, '/') || (length > 3 && strcmp(spec + length - 3, ".so") == 0);
+    bool is_path = strchr(spec, '/') || strstr(spec, ".so.") ||
+                   (length > 3 && strcmp(spec + length - 3, ".so") == 0);
     if (is_decorator)
         status = open_decorator(spec, colon, &backend, why, why_size);
     else if (is_path)

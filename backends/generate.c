@@ -43,6 +43,8 @@ static uint32_t log2_floor(uint32_t value) {
 
 /* Log-uniform, a third of them at a power of two or next to one; one in a hundred up to 4 MiB. */
 static uint64_t random_size(hg_generator *g) {
+    if (one_in(g, 50))
+        return 0;
     uint32_t max = one_in(g, 100) ? 4u << 20 : g->config.size_max;
     uint32_t exponent = random_below(g, log2_floor(max) + 1);
     uint64_t size = UINT64_C(1) << exponent;
@@ -58,9 +60,9 @@ static uint64_t random_size(hg_generator *g) {
     return size > max ? max : size;
 }
 
-/* 1 .. 4096 mostly; one in twenty up to 2 MiB. */
+/* 1 .. 4096 mostly; one in twenty up to 16 MiB. */
 static uint64_t random_align(hg_generator *g) {
-    return UINT64_C(1) << (one_in(g, 20) ? random_below(g, 22) : random_below(g, 13));
+    return UINT64_C(1) << (one_in(g, 20) ? random_below(g, 25) : random_below(g, 13));
 }
 
 static void allocate_layout(hg_generator *g, hg_op *op) {

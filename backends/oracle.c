@@ -310,7 +310,8 @@ static bool content_lost(hg_oracle *oracle, uint32_t slot, const struct block *b
 
 /* ---- a new block ---- */
 
-static bool misaligned(hg_oracle *oracle, const void *ptr, size_t owed, const char *item) {
+static bool misaligned(hg_oracle *oracle, const void *ptr, size_t owed, const char *item,
+                       char level) {
     oracle->counts.checks++;
     if (oracle->config.oracle_fault == HG_ORACLE_NO_ALIGNMENT)
         return false;
@@ -319,7 +320,7 @@ static bool misaligned(hg_oracle *oracle, const void *ptr, size_t owed, const ch
     uintptr_t address = (uintptr_t)ptr;
     if ((address & (owed - 1)) == 0)
         return false;
-    return broken(oracle, item, 'M',
+    return broken(oracle, item, level,
                   "alignment %zu is owed, but the block at %p is aligned to %zu only", owed, ptr,
                   (size_t)(address & -address));
 }
@@ -379,7 +380,9 @@ static bool admit(hg_oracle *oracle, uint32_t slot, const struct block *granted,
                                                             : "C1";
     if (block.face == FACE_LAYOUT && oracle->op.kind == HG_OP_LAYOUT_REALLOC)
         align_item = "C68";
-    if (misaligned(oracle, block.ptr, (size_t)1 << block.align_log2, align_item))
+    bool no_bytes = block.size == 0 && block.face == FACE_LIBC; /* C33 */
+    if (misaligned(oracle, block.ptr, (size_t)1 << block.align_log2, no_bytes ? "C33" : align_item,
+                   no_bytes ? 'Q' : 'M'))
         return true;
     if (block.face == FACE_LIBC && block.size > 0 && (uintptr_t)block.ptr % FUNDAMENTAL_ALIGN != 0 &&
         broken(oracle, "C3", 'Q', "%zu bytes at %p: less than alignof(max_align_t) aligned",
@@ -832,7 +835,8 @@ static bool reallocate(hg_oracle *oracle, const hg_op *op) {
     old.reallocated = 1;
     size_t kept = old.size < block.size ? old.size : block.size;
     bool face_is_layout = block.face == FACE_LAYOUT;
-    if (misaligned(oracle, block.ptr, (size_t)1 << block.align_log2, face_is_layout ? "C68" : "C2"))
+    if (misaligned(oracle, block.ptr, (size_t)1 << block.align_log2, face_is_layout ? "C68" : "C2",
+                   'M'))
         return true;
     if (content_lost(oracle, op->slot, &old, block.ptr, old.usable, kept,
                      face_is_layout ? "C68" : "C22"))
@@ -872,7 +876,7 @@ static int live_in_child(hg_oracle *oracle) {
 }
 
 static bool fork_and_wait(hg_oracle *oracle) {
-    enum { WAIT_SECONDS = 10 };
+    enum { WAIT_SECONDS = 5 };
     pid_t child = fork();
     if (child < 0)
         return false; /* no process to be had: nothing learnt */

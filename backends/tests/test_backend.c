@@ -1,0 +1,86 @@
+/* Loading: the right file serves the calls, whatever else is loaded; what is missing says so. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "heapgauge/backend.h"
+
+static void unknown_names(void **state) {
+    (void)state;
+    static const struct {
+        const char *spec;
+        enum hg_status status;
+        const char *says;
+    } rows[] = {
+        {"jemaloc", HG_ERR_UNKNOWN, "did you mean 'jemalloc'"},
+        {"zzzzzzzzz", HG_ERR_UNKNOWN, "heapgauge backends"},
+        {"", HG_ERR_USAGE, "empty"},
+        {"/nonexistent/lib.so", HG_ERR_UNAVAILABLE, "No such file"},
+        {"fault-align-msk:core", HG_ERR_UNKNOWN, "did you mean 'align-mask'"},
+        {"cuont:core", HG_ERR_UNKNOWN, "unknown decorator"},
+        {"count:nothing", HG_ERR_UNKNOWN, "unknown backend"},
+        {"libm.so.6", HG_ERR_UNAVAILABLE, "not a malloc library"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const hg_backend *backend = (const hg_backend *)&rows;
+        char why[512] = "";
+        assert_int_equal(hg_backend_open(rows[i].spec, &backend, why, sizeof why), rows[i].status);
+        assert_ptr_equal(backend, &rows); /* untouched */
+        if (!strstr(why, rows[i].says))
+            fail_msg("'%s' says '%s', not '%s'", rows[i].spec, why, rows[i].says);
+    }
+}
+
+static void registered_backends(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *file;
+    } rows[] = {{"system", "libc.so"},           {"jemalloc", "libjemalloc"},
+                {"mimalloc", "libmimalloc"},     {"tcmalloc", "libtcmalloc"},
+                {"core", "test_backend"},        {"libtcmalloc_minimal.so.4", "libtcmalloc"}};
+#if defined(HG_SANITIZED)
+    const size_t count = 0; /* the sanitizer's own malloc serves the process */
+#else
+    const size_t count = sizeof rows / sizeof *rows;
+#endif
+    for (size_t i = 0; i < count; i++) {
+        const hg_backend *backend, *again;
+        char why[512], hex[65];
+        if (hg_backend_open(rows[i].name, &backend, why, sizeof why) != HG_OK) {
+            print_message("skipped: %s\n", why);
+            continue;
+        }
+        assert_int_equal(hg_backend_open(rows[i].name, &again, why, sizeof why), HG_OK);
+        assert_ptr_equal(backend, again);
+        if (!strstr(backend->facts.path, rows[i].file))
+            fail_msg("%s is served by %s", rows[i].name, backend->facts.path);
+        assert_true(hg_file_sha256(backend->facts.path, hex));
+        assert_int_equal(strlen(hex), 64);
+        assert_non_null(backend->layout.alloc);
+        assert_non_null(backend->libc.malloc);
+        assert_string_not_equal(backend->facts.version, "");
+        /* one program, several allocators: blocks of one are not another's */
+        void *ptr = backend->layout.alloc(backend, (hg_layout){100, 64});
+        assert_non_null(ptr);
+        assert_int_equal((uintptr_t)ptr % 64, 0);
+        memset(ptr, 1, 100);
+        ptr = backend->layout.realloc(backend, ptr, (hg_layout){100, 64}, 5000);
+        assert_int_equal(((char *)ptr)[99], 1);
+        backend->layout.dealloc(backend, ptr, (hg_layout){5000, 64});
+    }
+}
+
+int main(int argc, char **argv) {
+    (void)argc;
+    hg_backend_prepare_process(argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unknown_names),
+        cmocka_unit_test(registered_backends),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
