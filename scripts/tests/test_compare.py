@@ -219,6 +219,16 @@ def test_resume_notices_another_trace(bench):
     assert status == 2 and "alpha.hgt: not the trace" in err
 
 
+def test_a_folder_with_its_traces_may_be_renamed(bench):
+    (bench.folder / "old/traces").mkdir(parents=True)
+    (bench.folder / "old/traces/gamma.hgt").write_bytes(b"gamma")
+    bench.run("compare", "old/traces/gamma.hgt", "--backends=system", "--quick", "--rounds=1", "-o", "old")
+    (bench.folder / "old").rename(bench.folder / "new")
+    status, _, err = bench.run("compare", "--resume", "--rounds=2", "-o", "new")
+    assert status in (0, 1), err
+    assert bench.read("results.json", "new")["rounds"] == 2
+
+
 def test_two_writers_do_not_meet(bench):
     bench.compare("--rounds=1")
     folder = store.Folder(bench.folder / "out")

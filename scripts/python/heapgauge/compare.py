@@ -229,6 +229,9 @@ def resume_plan(folder, options, program):
                       "be compared with new ones: start a new folder")
     for workload in plan["workloads"]:
         if "sha256" in workload:
+            own = folder.path / "traces" / Path(workload["spec"]).name
+            if own.is_file():  # kept in the folder, which may have been renamed since
+                workload["spec"] = portable(own)
             try:
                 same = store.file_digest(runnable(workload["spec"])) == workload["sha256"]
             except OSError as error:
