@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
-enum { RING_BYTES = 256 << 10, SMALL_MAX = 32 << 10 };
+enum { RING_BYTES = 16 << 10, SMALL_MAX = 2 << 10 };
 static const size_t LARGE_BYTES = (size_t)1 << 40; /* address space only, touched by the workload */
 
 static _Thread_local char *ring_next, *ring_end;

@@ -10,13 +10,21 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { FUNDAMENTAL_ALIGN = 16, PAGE_BYTES = 4096 };
 static const int ERRNO_SENTINEL = 4095; /* no call of ours sets it */
+static const uint64_t FIRST_DIGEST = UINT64_C(0xCBF29CE484222325);
+
+#ifndef HG_SANITIZED
+#define HG_SANITIZED 0
+#endif
 
 enum block_face { FACE_LIBC, FACE_LAYOUT };
 
@@ -32,6 +40,7 @@ struct block {
     uint8_t align_log2; /* alignment promised */
     uint8_t face, origin;
     uint8_t reallocated;
+    uint8_t refused; /* empty because its allocation returned NULL: operations on it are left out */
 };
 
 struct hg_oracle {
@@ -47,6 +56,8 @@ struct hg_oracle {
     uint64_t digest;
     size_t size_max; /* largest block that was ever granted */
     uint32_t budget; /* only for HG_ORACLE_COUNTER_WRAPS */
+    uint64_t page_credit; /* page requests that still succeed; UINT64_MAX: no shortage */
+    bool was_short;       /* a shortage was made in this stream */
     pthread_mutex_t lock;
     /* the operation in hand, for messages */
     hg_op op;
@@ -99,7 +110,8 @@ hg_oracle *hg_oracle_create(const struct hg_oracle_config *config) {
     oracle->block_capacity = 4096;
     oracle->blocks = map_bytes(oracle->block_capacity * sizeof *oracle->blocks);
     oracle->intervals = hg_intervals_create();
-    oracle->digest = UINT64_C(0xCBF29CE484222325);
+    oracle->digest = FIRST_DIGEST;
+    oracle->page_credit = UINT64_MAX;
     pthread_mutex_init(&oracle->lock, NULL);
     if (!oracle->blocks || !oracle->intervals) {
         hg_oracle_destroy(oracle);
@@ -115,6 +127,22 @@ void hg_oracle_destroy(hg_oracle *oracle) {
         hg_intervals_destroy(oracle->intervals);
     pthread_mutex_destroy(&oracle->lock);
     munmap(oracle, sizeof *oracle);
+}
+
+void hg_oracle_reset(hg_oracle *oracle) {
+    for (uint32_t slot = 0; slot < oracle->slot_end; slot++) {
+        if (oracle->blocks[slot].ptr)
+            hg_intervals_remove(oracle->intervals, slot);
+    }
+    memset(oracle->blocks, 0, oracle->slot_end * sizeof *oracle->blocks);
+    oracle->slot_end = 0;
+    memset(&oracle->counts, 0, sizeof oracle->counts);
+    oracle->found = false;
+    oracle->digest = FIRST_DIGEST;
+    oracle->size_max = 0;
+    oracle->budget = 0;
+    oracle->page_credit = UINT64_MAX;
+    oracle->was_short = false;
 }
 
 const struct hg_finding *hg_oracle_finding(const hg_oracle *oracle) {
@@ -171,6 +199,18 @@ static bool is_waived(const hg_oracle *oracle, const char *item) {
     return false;
 }
 
+/* True iff `item` stands in the comma-separated list. */
+static bool is_listed(const char *list, const char *item) {
+    size_t length = strlen(item);
+    for (const char *at = list; at && *at; at += *at == ',') {
+        size_t word = strcspn(at, ",");
+        if (word == length && memcmp(at, item, word) == 0)
+            return true;
+        at += word;
+    }
+    return false;
+}
+
 /* Records a broken promise. Returns true iff it ends the run. */
 static __attribute__((format(printf, 4, 5))) bool broken(hg_oracle *oracle, const char *item,
                                                          char level, const char *format, ...) {
@@ -178,6 +218,8 @@ static __attribute__((format(printf, 4, 5))) bool broken(hg_oracle *oracle, cons
         oracle->counts.waived++;
         return false;
     }
+    if (is_listed(oracle->config.muted, item))
+        return false;
     if (level == 'Q' && !oracle->config.strict) {
         oracle->counts.quality++;
         return false;
@@ -325,10 +367,28 @@ static bool misaligned(hg_oracle *oracle, const void *ptr, size_t owed, const ch
                   (size_t)(address & -address));
 }
 
+/* C6: what of the harness's own memory does [begin, end) touch? NULL: nothing. */
+static const char *harness_memory(const hg_oracle *oracle, uintptr_t begin, uintptr_t end) {
+    enum { STACK_SHOWN = 64 << 10 };
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    uintptr_t books = (uintptr_t)oracle->blocks;
+    if (begin < frame + 4096 && end > frame - STACK_SHOWN)
+        return "the stack";
+    if (begin < books + oracle->block_capacity * sizeof *oracle->blocks && end > books)
+        return "the oracle's table of blocks";
+    if (begin < (uintptr_t)(oracle + 1) && end > (uintptr_t)oracle)
+        return "the oracle itself";
+    return NULL;
+}
+
 static bool overlapping(hg_oracle *oracle, uint32_t slot, const struct block *block, size_t extent) {
     uintptr_t begin = (uintptr_t)block->ptr;
     uint32_t other;
     oracle->counts.checks++;
+    const char *own = harness_memory(oracle, begin, begin + extent);
+    if (own && begin + extent > begin)
+        return broken(oracle, "C6", 'M', "the block at %p of %zu bytes lies over %s",
+                      (void *)block->ptr, extent, own);
     if (begin + extent < begin || extent > PTRDIFF_MAX)
         return broken(oracle, "C6", 'M', "the block at %p of %zu bytes wraps the address space",
                       (void *)block->ptr, extent);
@@ -371,18 +431,39 @@ static bool ask_usable(hg_oracle *oracle, struct block *block) {
     return false;
 }
 
+/* The item that alignment falls under, by what was called. */
+static const char *alignment_item(unsigned kind, const struct block *block) {
+    switch (kind) {
+    case HG_OP_LAYOUT_REALLOC:
+        return "C68";
+    case HG_OP_ALLOC:
+    case HG_OP_ALLOC_ZEROED:
+        return "C65";
+    case HG_OP_CALLOC:
+        return "C20";
+    case HG_OP_VALLOC:
+    case HG_OP_PVALLOC:
+        return "C43";
+    case HG_OP_MALLOC:
+    case HG_OP_REALLOC:
+    case HG_OP_REALLOCARRAY:
+        return "C2";
+    default:
+        return block->align_log2 > 4 ? "C30" : "C1";
+    }
+}
+
+static bool block_misaligned(hg_oracle *oracle, const struct block *block) {
+    size_t owed = (size_t)1 << block->align_log2;
+    if (block->size == 0 && block->face == FACE_LIBC)
+        return misaligned(oracle, block->ptr, owed, "C33", 'Q');
+    return misaligned(oracle, block->ptr, owed, alignment_item(oracle->op.kind, block), 'M');
+}
+
 /* Takes a granted block into the books: alignment, overlap, then its pattern. True iff the run ends. */
 static bool admit(hg_oracle *oracle, uint32_t slot, const struct block *granted, bool zeroed) {
     struct block block = *granted;
-    const char *align_item = block.face == FACE_LAYOUT      ? "C65"
-                             : block.align_log2 > 4         ? "C30"
-                             : block.origin == ORIGIN_PLAIN ? "C2"
-                                                            : "C1";
-    if (block.face == FACE_LAYOUT && oracle->op.kind == HG_OP_LAYOUT_REALLOC)
-        align_item = "C68";
-    bool no_bytes = block.size == 0 && block.face == FACE_LIBC; /* C33 */
-    if (misaligned(oracle, block.ptr, (size_t)1 << block.align_log2, no_bytes ? "C33" : align_item,
-                   no_bytes ? 'Q' : 'M'))
+    if (block_misaligned(oracle, &block))
         return true;
     if (block.face == FACE_LIBC && block.size > 0 && (uintptr_t)block.ptr % FUNDAMENTAL_ALIGN != 0 &&
         broken(oracle, "C3", 'Q', "%zu bytes at %p: less than alignof(max_align_t) aligned",
@@ -420,6 +501,52 @@ static void dismiss(hg_oracle *oracle, uint32_t slot) {
 }
 
 /* ---- calls ---- */
+
+/* Lack of memory for a backend that cannot be told to fail: while a call of it runs, the address space
+ * may not grow by more than the pages still granted. Slow, and only in force between a FAIL_PAGES and
+ * the next. The oracle's own tables grow outside. */
+enum { GRANT_BYTES = 64 << 10 };
+
+static uint64_t address_space_bytes(void) {
+    char text[64];
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    uint64_t pages = 0;
+    for (ssize_t i = 0; i < length && text[i] >= '0' && text[i] <= '9'; i++)
+        pages = pages * 10 + (uint64_t)(text[i] - '0');
+    return pages * PAGE_BYTES;
+}
+
+/* Returns the limit to set back. */
+static rlim_t starve(const hg_oracle *oracle) {
+    struct rlimit limit;
+    if (oracle->page_credit == UINT64_MAX || getrlimit(RLIMIT_AS, &limit) != 0)
+        return RLIM_INFINITY;
+    rlim_t before = limit.rlim_cur;
+    uint64_t now = address_space_bytes();
+    limit.rlim_cur = now + oracle->page_credit * GRANT_BYTES;
+    if (now > 0 && limit.rlim_cur < limit.rlim_max)
+        setrlimit(RLIMIT_AS, &limit);
+    return before;
+}
+
+static void feed(const hg_oracle *oracle, rlim_t before) {
+    struct rlimit limit;
+    int error = errno;
+    if (oracle->page_credit != UINT64_MAX && getrlimit(RLIMIT_AS, &limit) == 0) {
+        limit.rlim_cur = before;
+        setrlimit(RLIMIT_AS, &limit);
+    }
+    errno = error;
+}
+
+static void end_shortage(hg_oracle *oracle) {
+    oracle->page_credit = UINT64_MAX;
+    if (oracle->was_short && oracle->backend->fail_pages)
+        oracle->backend->fail_pages(oracle->backend, UINT64_MAX);
+}
 
 /* What one allocating call was asked for and what came back. */
 struct call {
@@ -581,7 +708,8 @@ static bool judge_failure(hg_oracle *oracle, const struct call *call) {
         return true;
     if (oracle->op.kind == HG_OP_POSIX_MEMALIGN && call->must_fail) {
         int owed = strcmp(call->must_fail_item, "C36") == 0 ? EINVAL : ENOMEM;
-        if (call->error != owed && call->error != EINVAL && call->error != ENOMEM &&
+        bool both = owed == EINVAL && call->size > PTRDIFF_MAX; /* two reasons: either will do */
+        if (call->error != owed && !(both && call->error == ENOMEM) &&
             broken(oracle, "C36", 'M', "posix_memalign returned %d where %d is owed", call->error,
                    owed))
             return true;
@@ -597,8 +725,20 @@ static bool judge_failure(hg_oracle *oracle, const struct call *call) {
         return false;
     }
     oracle->counts.failed_for_memory++;
-    if (call->may_refuse || oracle->config.may_fail || call->size > (size_t)256 << 20)
+    if (oracle->op.kind == HG_OP_POSIX_MEMALIGN && call->error != ENOMEM && !call->may_refuse &&
+        broken(oracle, "C36", 'M', "posix_memalign returned %d for lack of memory (ENOMEM is %d)",
+               call->error, ENOMEM))
+        return true;
+    if (call->size == 0 && oracle->op.kind == HG_OP_MALLOC &&
+        oracle->backend->facts.malloc_zero == HG_ZERO_UNIQUE && !oracle->was_short &&
+        broken(oracle, "C8", 'Q', "malloc(0) gave a block before, and now NULL"))
+        return true;
+    if (call->may_refuse || oracle->config.may_fail || oracle->was_short ||
+        call->size > (size_t)256 << 20 || call->align > (size_t)64 << 20)
         return false;
+    if (oracle->op.kind == HG_OP_ALIGNED_ALLOC)
+        return broken(oracle, "C30", 'M', "refused %zu bytes aligned to %zu, which must be supported",
+                      call->size, call->align);
     return broken(oracle, "C12", 'M', "refused %zu bytes although memory is there", call->size);
 }
 
@@ -626,16 +766,21 @@ static void free_by_face(const hg_backend *backend, const struct block *block) {
 
 static bool allocate(hg_oracle *oracle, const hg_op *op) {
     struct call call;
+    rlim_t limit = starve(oracle);
     unlock(oracle);
     bool supported = do_allocate(oracle->backend, op, &call);
     lock(oracle);
+    feed(oracle, limit);
     if (!supported) {
         oracle->counts.unsupported++;
         return false;
     }
     oracle->op = *op;
-    if (!call.result)
+    if (!call.result) {
+        if (op->slot != HG_SLOT_NONE)
+            oracle->blocks[op->slot].refused = 1;
         return judge_failure(oracle, &call);
+    }
     struct block block = {
         .ptr = call.result,
         .size = call.size,
@@ -653,9 +798,12 @@ static bool allocate(hg_oracle *oracle, const hg_op *op) {
         return ends;
     }
     oracle->counts.succeeded++;
-    if (call.error != ERRNO_SENTINEL && call.sets_errno)
-        oracle->counts.quality++; /* C9: a success that touched errno */
+    if (call.error != ERRNO_SENTINEL && call.sets_errno &&
+        broken(oracle, "C9", 'Q', "a call that succeeded set errno to %d", call.error))
+        return true;
     if (op->slot == HG_SLOT_NONE) {
+        if (block_misaligned(oracle, &block))
+            return true;
         free_by_face(oracle->backend, &block);
         return false;
     }
@@ -680,10 +828,17 @@ static bool usable_changed(hg_oracle *oracle, uint32_t slot, const struct block 
 static bool release(hg_oracle *oracle, const hg_op *op) {
     const hg_backend *backend = oracle->backend;
     if (op->slot == HG_SLOT_NONE || !oracle->blocks[op->slot].ptr) {
+        errno = ERRNO_SENTINEL; /* C45: no operation at all */
         if (op->kind == HG_OP_FREE && backend->libc.free)
-            backend->libc.free(NULL); /* C45 */
+            backend->libc.free(NULL);
         else if (op->kind == HG_OP_FREE_SIZED && backend->libc.free_sized)
             backend->libc.free_sized(NULL, 1);
+        else if (op->kind == HG_OP_FREE_ALIGNED_SIZED && backend->libc.free_aligned_sized)
+            backend->libc.free_aligned_sized(NULL, 64, 1);
+        oracle->counts.checks++;
+        if (errno != ERRNO_SENTINEL)
+            return broken(oracle, "C45", 'M', "%s(NULL) set errno to %d", hg_op_kind_name(op->kind),
+                          errno);
         return false;
     }
     struct block block = oracle->blocks[op->slot];
@@ -745,6 +900,13 @@ static bool do_reallocate(const hg_backend *backend, const hg_op *op, const stru
 static bool after_realloc_to_zero(hg_oracle *oracle, const hg_op *op, const struct block *old,
                                   void *result) {
     dismiss(oracle, op->slot);
+    enum hg_zero_policy policy = oracle->backend->facts.realloc_zero;
+    oracle->counts.checks++;
+    if (op->kind == HG_OP_REALLOC && !oracle->was_short &&
+        ((policy == HG_ZERO_NULL && result) || (policy == HG_ZERO_UNIQUE && !result)) &&
+        broken(oracle, "C25", 'M', "realloc(p, 0) returned %p, and when it was probed %s", result,
+               result ? "NULL" : "a block"))
+        return true;
     if (!result)
         return false;
     struct block block = *old;
@@ -782,9 +944,11 @@ static bool reallocate(hg_oracle *oracle, const hg_op *op) {
     struct call call;
     if (old.ptr) /* while the call runs its address may be reused by another thread */
         hg_intervals_remove(oracle->intervals, op->slot);
+    rlim_t limit = starve(oracle);
     unlock(oracle);
     bool supported = do_reallocate(oracle->backend, op, &old, &call);
     lock(oracle);
+    feed(oracle, limit);
     oracle->op = *op;
     size_t extent = old.usable ? old.usable : 1;
     bool stays = !supported || (!call.result && !(call.size == 0 && !call.must_fail));
@@ -919,12 +1083,13 @@ static bool do_environment(hg_oracle *oracle, const hg_op *op) {
                             oracle->blocks[op->slot].ptr, oracle->blocks[op->slot].usable,
                             oracle->blocks[op->slot].usable, "C7");
     case HG_OP_FAIL_PAGES:
-        if (!backend->fail_pages) {
+        oracle->was_short = true; /* and stays so: memory may be short for a while after */
+        if (backend->fail_pages)
+            backend->fail_pages(backend, op->size);
+        else if (!HG_SANITIZED) /* a sanitizer's own tables need address space too */
+            oracle->page_credit = op->size;
+        else
             oracle->counts.unsupported++;
-            return false;
-        }
-        backend->fail_pages(backend, op->size);
-        oracle->config.may_fail = true; /* and stays so: memory may be short for a while after */
         return false;
     default:
         return false;
@@ -995,6 +1160,10 @@ enum hg_status hg_oracle_perform(hg_oracle *oracle, const hg_op *op, uint64_t op
     }
     bool empty = op->slot == HG_SLOT_NONE || op->kind == HG_OP_WAIT || !oracle->blocks[op->slot].ptr;
     bool left_out = oracle->config.face == HG_FACE_LAYOUT && !hg_op_to_layout(&translated, empty);
+    if (empty && op->slot != HG_SLOT_NONE && op->kind != HG_OP_WAIT &&
+        oracle->blocks[op->slot].refused &&
+        (op->kind == HG_OP_LAYOUT_REALLOC || op->kind == HG_OP_DEALLOC))
+        left_out = true; /* its block could not be had */
     if (!left_out && oracle->config.face == HG_FACE_LAYOUT && empty &&
         (translated.kind == HG_OP_DEALLOC || translated.kind == HG_OP_LAYOUT_REALLOC))
         left_out = true; /* its allocation was left out */
@@ -1047,6 +1216,8 @@ static bool memory_lost(hg_oracle *oracle) {
     size_t size = oracle->size_max;
     if (size == 0 || size > (size_t)256 << 20 || oracle->config.may_fail)
         return false;
+    bool was_short = oracle->was_short;
+    oracle->was_short = false; /* C16: the shortage is over, and everything freed */
     hg_op op = {.kind = oracle->backend->libc.malloc && oracle->config.face != HG_FACE_LAYOUT
                             ? HG_OP_MALLOC
                             : HG_OP_ALLOC,
@@ -1054,12 +1225,15 @@ static bool memory_lost(hg_oracle *oracle) {
                 .size = size,
                 .arg = 1};
     oracle->op = op;
-    return allocate(oracle, &op) || free_slot(oracle, 0);
+    bool lost = allocate(oracle, &op) || free_slot(oracle, 0);
+    oracle->was_short = was_short;
+    return lost;
 }
 
 enum hg_status hg_oracle_finish(hg_oracle *oracle, unsigned order) {
     lock(oracle);
     oracle->op_index = UINT64_MAX;
+    end_shortage(oracle);
     oracle->op = (hg_op){.kind = HG_OP_VERIFY, .slot = HG_SLOT_NONE};
     bool ends = oracle->found || verify_all(oracle) || free_all(oracle, order) ||
                 (make_slot(oracle, 0) && memory_lost(oracle));

@@ -44,6 +44,8 @@ struct hg_oracle_config {
     bool concurrent;       /* called from several threads */
     bool may_fail;         /* allocations may return NULL for lack of memory (failure injection) */
     unsigned oracle_fault; /* enum hg_oracle_fault */
+    const char *muted;     /* items not to report, "C4,C41", for the test that each check is needed;
+                              NULL: none. Must outlive the oracle */
 };
 
 enum { HG_FINDING_TEXT_BYTES = 480 };
@@ -75,6 +77,9 @@ typedef struct hg_oracle hg_oracle;
 /* Returns NULL iff memory is exhausted. */
 hg_oracle *hg_oracle_create(const struct hg_oracle_config *config);
 void hg_oracle_destroy(hg_oracle *oracle);
+/* Back to an empty stream without giving the tables back, so that short streams cost no system call.
+ * Blocks still live are forgotten, not freed. */
+void hg_oracle_reset(hg_oracle *oracle);
 
 /* Performs one operation and checks it. HG_OK: all promises kept. HG_END: a finding, see
  * hg_oracle_finding(). HG_ERR_FORMAT: the stream itself is wrong at this operation (it fills a full slot,
