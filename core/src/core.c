@@ -182,7 +182,8 @@ static void *resize(struct hg_core *core, void *p, size_t old_size, size_t align
     unsigned class = small_class(core, size, align);
     bool large = hg__map_get(a, g) == HG__MAP_LARGE;
     if (large && class == 0) {
-        if (hg__arena_resize(a, g, granules_of(core, size)))
+        size_t length = granules_of(core, size);
+        if (length == hg__run(a, g)->length || hg__arena_resize(a, g, length))
             return p;
         return large_move(core, p, keep, align, size);
     }
@@ -248,7 +249,29 @@ void hg__free_sized_slow(void *p, size_t size, size_t align) {
     errno = saved;
 }
 
+/* From one small class to another goes straight through the cache. */
+static void *resize_small(void *p, unsigned has, size_t keep, size_t new_size) {
+    unsigned wants = hg__class_of(new_size);
+    if (may_stay(has, wants)) {
+        hg__harden_resize(&hg__main.arena, p, wants);
+        return p;
+    }
+    void *to = hg__alloc(new_size, 1);
+    if (HG_LIKELY(to != NULL)) {
+        memcpy(to, p, keep < new_size ? keep : new_size);
+        hg__free(p);
+    }
+    return to;
+}
+
 void *hg__realloc(void *p, size_t old_size, size_t align, size_t new_size) {
+    size_t g = hg__granule(&hg__main.arena, p);
+    if (g < hg__committed(&hg__main.arena) && align <= HG__STEP && new_size - 1 < HG__SMALL_MAX) {
+        unsigned has = hg__map_get(&hg__main.arena, g) & 0xff;
+        size_t usable = has < HG_CLASS_COUNT ? hg__class_size(has) : 0;
+        if (usable)
+            return resize_small(p, has, old_size < usable ? old_size : usable, new_size);
+    }
     return resize(&hg__main, p, old_size, align, new_size);
 }
 

@@ -66,7 +66,11 @@ void hg__harden_free(struct hg__arena *a, void *p, unsigned class) {
 }
 
 void hg__harden_resize(struct hg__arena *a, void *p, unsigned class) {
-    __atomic_store_n(shadow_of(a, p), HG__SHADOW_LIVE | class, __ATOMIC_RELAXED);
+    uint8_t *shadow = shadow_of(a, p);
+    if ((uintptr_t)p % HG__STEP != 0 ||
+        !(__atomic_load_n(shadow, __ATOMIC_RELAXED) & HG__SHADOW_LIVE))
+        hg__die("invalid realloc of", p, "no live block begins there");
+    __atomic_store_n(shadow, HG__SHADOW_LIVE | class, __ATOMIC_RELAXED);
 }
 
 void hg__harden_forget(struct hg__arena *a, const void *p, size_t size) {

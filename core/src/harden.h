@@ -22,7 +22,7 @@ void hg__harden_alloc(struct hg__arena *a, void *p, unsigned class);
 /* A block comes back as `class` (HG__ANY_CLASS: any): aborts unless it is live and of that class.
  */
 void hg__harden_free(struct hg__arena *a, void *p, unsigned class);
-/* A block changed its class where it stands. */
+/* A block changes its class where it stands: aborts unless it is live. */
 void hg__harden_resize(struct hg__arena *a, void *p, unsigned class);
 /* The memory goes back to the arena, whose shadow is all NONE, or to the system. */
 void hg__harden_forget(struct hg__arena *a, const void *p, size_t size);

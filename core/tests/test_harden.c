@@ -142,6 +142,22 @@ static void double_free_region(void) {
     hg_core_dealloc(core, p, small);
 }
 
+static void freed_realloc(void) {
+    void *volatile p = hg_libc_malloc(100);
+    hg_libc_free(p);
+    hg_libc_realloc(p, 110);
+}
+
+static void freed_realloc_moved(void) {
+    void *volatile p = hg_libc_malloc(100);
+    hg_libc_free(p);
+    hg_libc_realloc(p, 1000);
+}
+
+static void inside_realloc(void) {
+    hg_libc_realloc((char *)hg_libc_malloc(100) + 16, 90);
+}
+
 static void foreign_realloc(void) {
     static char elsewhere[64];
     hg_libc_realloc(elsewhere, 100);
@@ -178,6 +194,9 @@ static void test_caught(void **state) {
         {"write last byte", write_last, "heapgauge: write after free to 0x"},
         {"write byte 255", write_mid, "heapgauge: write after free to 0x"},
         {"write, instance", write_instance, "heapgauge: write after free to 0x"},
+        {"realloc of a freed block", freed_realloc, "heapgauge: invalid realloc of 0x"},
+        {"the same, moving", freed_realloc_moved, "heapgauge: double free of 0x"},
+        {"realloc inside", inside_realloc, "heapgauge: invalid realloc of 0x"},
         {"foreign realloc", foreign_realloc, "heapgauge: invalid realloc of 0x"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
