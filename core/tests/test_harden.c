@@ -155,7 +155,7 @@ static void freed_realloc_moved(void) {
 }
 
 static void inside_realloc(void) {
-    hg_libc_realloc((char *)hg_libc_malloc(100) + 16, 90);
+    hg_libc_realloc((char *)hg_libc_malloc(100) + 16, 110);
 }
 
 static void foreign_realloc(void) {
