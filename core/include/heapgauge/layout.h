@@ -1,10 +1,11 @@
-/* Layouts: what a request is. A size in bytes and an alignment, which is a power of two and a promise.
+/* Layouts: what a request is. A size in bytes and an alignment, which is a power of two and a
+ * promise.
  *
- * The arithmetic follows Rust's core::alloc::Layout (doc.rust-lang.org/core/alloc/struct.Layout.html):
- * a layout is valid iff its alignment is a power of two and its size, rounded up to a multiple of the
- * alignment, is at most PTRDIFF_MAX. Size may be 0 and may be smaller than the alignment.
- * All functions here are pure, constant-time and callable from any thread. Out-parameters are written
- * only on success. */
+ * The arithmetic follows Rust's core::alloc::Layout
+ * (doc.rust-lang.org/core/alloc/struct.Layout.html): a layout is valid iff its alignment is a power
+ * of two and its size, rounded up to a multiple of the alignment, is at most PTRDIFF_MAX. Size may
+ * be 0 and may be smaller than the alignment. All functions here are pure, constant-time and
+ * callable from any thread. Out-parameters are written only on success. */
 #ifndef HEAPGAUGE_LAYOUT_H
 #define HEAPGAUGE_LAYOUT_H
 
@@ -48,7 +49,8 @@ static inline hg_layout hg_layout_pad(hg_layout layout) {
     return padded;
 }
 
-/* The same size with at least `align`. False iff `align` is no power of two or the result is invalid. */
+/* The same size with at least `align`. False iff `align` is no power of two or the result is
+ * invalid. */
 static inline bool hg_layout_align_to(hg_layout layout, size_t align, hg_layout *out) {
     if (align == 0 || (align & (align - 1)) != 0)
         return false;
@@ -75,8 +77,7 @@ static inline bool hg_layout_repeat(hg_layout element, size_t count, hg_layout *
                                     size_t *stride) {
     size_t padded = hg_layout_pad(element).size;
     size_t total;
-    if (__builtin_mul_overflow(padded, count, &total) ||
-        !hg_layout_make(total, element.align, out))
+    if (__builtin_mul_overflow(padded, count, &total) || !hg_layout_make(total, element.align, out))
         return false;
     *stride = padded;
     return true;
