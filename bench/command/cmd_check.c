@@ -129,6 +129,10 @@ static void print_verdict(const hg_backend *backend, const struct hg_contained *
     const char *word = verdict_word(child, verdict);
     char text[700];
     describe(child, verdict, text, sizeof text);
+    if (strcmp(word, "error") == 0) {
+        hg_usage_error("check", "%s", text);
+        return;
+    }
     printf("%-10s %-8s", backend->facts.name, word);
     if (strcmp(word, "broken") == 0 && verdict->finding.op_index != UINT64_MAX)
         printf(" %s at operation %" PRIu64 ": %s\n", verdict->finding.item,

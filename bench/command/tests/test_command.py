@@ -1,0 +1,204 @@
+"""The program as its user types it: every command's help, errors, bad traces, bad backends, a killed run."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+HEAPGAUGE = os.environ["HEAPGAUGE"]
+LIBDIR = pathlib.Path(os.environ["LIBDIR"])
+SANITIZED = os.environ.get("SANITIZED", "")
+COMMANDS = ["backends", "bench", "record", "show", "stat", "replay", "check", "compare", "report", "gate", "merge",
+            "doctor"]
+
+not_sanitized = pytest.mark.skipif(bool(SANITIZED), reason="a sanitizer's malloc serves the process: see preset dev")
+
+
+def run(*words, timeout=300, **options):
+    return subprocess.run([HEAPGAUGE, *map(str, words)], capture_output=True, text=True, timeout=timeout, **options)
+
+
+@pytest.fixture(scope="session")
+def trace(tmp_path_factory):
+    """A real program's allocations."""
+    path = tmp_path_factory.mktemp("traces") / "program.hgt"
+    code = "d = {}\nfor i in range(20000):\n    d[i % 700] = 'x' * (i % 300)\nprint(len(d))"
+    done = run("record", "-o", path, "--", "/usr/bin/python3", "-Ssc", code,
+               env={**os.environ, "PYTHONMALLOC": "malloc"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "700\n"  # the program's own output, untouched
+    return path
+
+
+# ---- words ----
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    by_option, by_word = run(command, "--help"), run("help", command)
+    assert by_option.returncode == 0 and by_word.returncode == 0
+    assert f"heapgauge {command}" in by_option.stdout
+    assert by_option.stdout == by_word.stdout
+
+
+@pytest.mark.parametrize("words, says", [
+    (["bakends"], "did you mean 'backends'"),
+    (["qqqqqqqq"], "heapgauge help"),
+    (["backends", "jemaloc"], "did you mean 'jemalloc'"),
+    (["check", "--backend=sytem"], "did you mean 'system'"),
+    (["check", "--backend=./none.so"], "none.so"),
+    (["check", "--ops=many"], "--ops=many"),
+    (["check", "--json=x"], "--json is for one backend"),
+    (["replay"], "name one trace"),
+    (["replay", "none.hgt"], "none.hgt"),
+    (["cell", "pair/size:64"], "needed"),
+    (["record", "-o", "/nonexistent/x.hgt", "--", "true"], "/nonexistent/x.hgt"),
+    (["record", "-o", "x.hgt", "--", "/nonexistent/program"], "/nonexistent/program"),
+    (["bench", "--benchmark_filter=nothing_has_this_name"], "nothing_has_this_name"),
+    (["bench", "--bogus"], "--bogus"),
+])
+def test_bad_words_get_one_line_and_status_2(words, says, tmp_path):
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert says in done.stdout + done.stderr
+
+
+def test_version():
+    assert run("--version").stdout.startswith("heapgauge ")
+
+
+# ---- backends ----
+
+@not_sanitized
+def test_each_backend_is_served_by_its_own_file():
+    listed = {b["name"]: b for b in json.loads(run("backends", "--json").stdout)["backends"]}
+    assert {"core", "system", "jemalloc", "mimalloc", "tcmalloc", "null"} <= set(listed)
+    for name in ("jemalloc", "mimalloc", "tcmalloc"):
+        backend = listed[name]
+        if not backend["available"]:
+            assert f"apt-get install {backend['package']}" in backend["why"]
+            continue
+        assert name in backend["path"]
+        digest = subprocess.run(["sha256sum", backend["path"]], capture_output=True, text=True, check=True).stdout
+        assert backend["sha256"] == digest.split()[0]
+    assert "libc.so" in listed["system"]["path"]
+
+
+# ---- traces ----
+
+def test_a_recorded_program_replays_and_checks(trace):
+    shown = run("replay", "--backend=core,system", trace)
+    assert shown.returncode == 0, shown.stderr
+    assert "core" in shown.stdout and "system" in shown.stdout
+    verdict = run("check", "--backend=core,system", trace)
+    assert verdict.returncode == 0, verdict.stdout + verdict.stderr
+    assert verdict.stdout.count("clean") == 2
+    digests = {line.split("digest ")[1] for line in verdict.stdout.splitlines() if "digest" in line}
+    assert len(digests) == 1  # the same operations on every backend
+
+
+@pytest.mark.parametrize("command", [["replay"], ["check", "--backend=core"], ["show"], ["stat"]])
+def test_bad_traces(command, trace, tmp_path):
+    whole = trace.read_bytes()
+    bad = {
+        "empty": b"",
+        "text": b"this is no trace\n" * 100,
+        "cut": whole[:len(whole) * 2 // 3],
+        "head": whole[:40],
+        "flipped": whole[:len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 0x10]) + whole[len(whole) // 2 + 1:],
+    }
+    for name, content in bad.items():
+        path = tmp_path / f"{name}.hgt"
+        path.write_bytes(content)
+        done = run(*command, path)
+        assert done.returncode == 2, (name, done.stdout, done.stderr)
+        assert str(path) in done.stderr or "byte" in done.stderr, (name, done.stderr)
+    done = run(*command, tmp_path)
+    assert done.returncode == 2
+
+
+def test_a_cut_trace_plays_as_far_as_it_goes(trace, tmp_path):
+    cut = tmp_path / "cut.hgt"
+    cut.write_bytes(trace.read_bytes()[:-30])
+    assert run("replay", cut).returncode == 2
+    done = run("replay", "--cut-ok", cut)
+    assert done.returncode == 0, done.stderr
+
+
+# ---- bad backends ----
+
+BAD = {"crash": "crashed", "hang": "timeout", "hungry": "out-of-memory", "slot": "broken"}
+
+
+@not_sanitized
+@pytest.mark.parametrize("fault", BAD)
+def test_a_bad_backend_is_contained_and_named(fault, trace):
+    library = LIBDIR / f"libbad_{fault}.so"
+    done = run("check", f"--backend={library},core", "--timeout=%d" % (2 if fault == "hang" else 60), "--memory=300Mi", trace)
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert BAD[fault] in lines[0]
+    assert any(line.startswith("core") and "clean" in line for line in lines)
+    if fault == "slot":
+        assert "C4" in lines[0] and "operation" in lines[0] and lines[0].count("slot ") >= 2  # both blocks
+
+
+@not_sanitized
+def test_compare_keeps_what_the_good_ones_measured(trace, tmp_path):
+    bad = ",".join(str(LIBDIR / f"libbad_{fault}.so") for fault in BAD)
+    done = run("compare", trace, f"--backends=system,core,{bad}", "--rounds=3", "--timeout=10", "--memory=314572800",
+               "-o", tmp_path / "out", timeout=600)
+    assert done.returncode == 1, done.stdout + done.stderr
+    results = json.loads((tmp_path / "out/results.json").read_text())
+    status = {cell["backend"]: cell["status"] for cell in results["cells"]}
+    assert status["core"] == "ok" and status["system"] == "ok"
+    for fault, word in BAD.items():
+        assert status[f"bad_{fault}"].startswith(word), status
+    table = (tmp_path / "out/table.md").read_text()
+    for word in ("crashed", "timeout", "out-of-memory", "broken"):
+        assert word in table
+
+
+@not_sanitized
+def test_a_killed_run_goes_on(trace, tmp_path):
+    out = tmp_path / "out"
+    words = [HEAPGAUGE, "compare", str(trace), "pair/size:64", "--backends=system,core", "--rounds=8", "-o", str(out)]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while len(list(out.glob("rounds/[0-9]*.json"))) < 2 and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {path.name: path.read_bytes() for path in out.glob("rounds/[0-9]*.json")}
+    assert len(kept) >= 2
+    done = run("compare", "--resume", "-o", out)
+    assert done.returncode in (0, 1), done.stdout + done.stderr  # 1: a noisy machine
+    assert len(list(out.glob("rounds/[0-9]*.json"))) == 8
+    for name, content in kept.items():
+        assert (out / "rounds" / name).read_bytes() == content
+
+
+# ---- cells ----
+
+@not_sanitized
+@pytest.mark.parametrize("backend", ["core", "system", "null"])
+def test_calls_counted_at_the_allocator_equal_those_asked(backend, trace):
+    for workload in (trace, "pair/size:64"):
+        cell = json.loads(run("cell", workload, f"--backend={backend}", "--ops=20k", "--count", "--json=-").stdout)
+        assert cell["status"] == "ok", cell
+        assert cell["operations_asked"] == cell["operations_counted"] > 10000
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_disk_is_said():
+    done = run("cell", "pair/size:64", "--backend=core", "--ops=1000", "--json=/dev/full")
+    assert done.returncode == 2 and "No space left" in done.stderr
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))
