@@ -146,7 +146,7 @@ static char *append_number(char *at, const char *end, uintmax_t value, unsigned 
 }
 
 void hg__die(const char *what, const void *address, const char *detail) {
-    char line[256];
+    char line[256] = "";
     char *at = line;
     const char *end = line + sizeof line - 1;
     at = append(at, end, "heapgauge: ");
