@@ -110,7 +110,10 @@ static void sound_backends_are_clean(void **state) {
             digest[layout] = run->digest;
             unsigned kind = layout ? HG_OP_LAYOUT_REALLOC : HG_OP_REALLOC;
             assert_true(run->counts.performed[kind] > 1000);
-            assert_true(run->counts.moved > 100 && run->counts.stayed > 100);
+            assert_true(run->counts.moved > 100);
+#if !defined(HG_SANITIZED) /* a sanitizer's realloc always moves */
+            assert_true(run->counts.stayed > 100);
+#endif
             assert_true(run->counts.performed[HG_OP_FORK] > 0);
             assert_true(layout || run->counts.failed_as_owed > 10);
         }
