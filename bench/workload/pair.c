@@ -1,5 +1,5 @@
-/* pair: allocate and free one block of a size, again and again. Stresses the fast path alone: the block
- * is always the one just freed, hot in every cache. */
+/* pair: allocate and free one block of a size, again and again. Stresses the fast path alone: the
+ * block is always the one just freed, hot in every cache. */
 #include "workload.h"
 
 static void pair(hg_state *state) {

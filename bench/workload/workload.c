@@ -9,15 +9,59 @@
 
 /* Each file's workload, in the order of listings. */
 extern const struct hg_workload hg__workload_pair;
+extern const struct hg_workload hg__workload_lifo;
+extern const struct hg_workload hg__workload_fifo;
+extern const struct hg_workload hg__workload_churn;
+extern const struct hg_workload hg__workload_churn_threads;
+extern const struct hg_workload hg__workload_sizes;
+extern const struct hg_workload hg__workload_aligned;
+extern const struct hg_workload hg__workload_aligned_realloc;
+extern const struct hg_workload hg__workload_realloc;
+extern const struct hg_workload hg__workload_calloc;
+extern const struct hg_workload hg__workload_sized_free;
+extern const struct hg_workload hg__workload_larson;
+extern const struct hg_workload hg__workload_sh6;
+extern const struct hg_workload hg__workload_sh8;
+extern const struct hg_workload hg__workload_xmalloc;
+extern const struct hg_workload hg__workload_mstress;
+extern const struct hg_workload hg__workload_messages;
+extern const struct hg_workload hg__workload_one_freer;
+extern const struct hg_workload hg__workload_false_sharing;
+extern const struct hg_workload hg__workload_glibc_simple;
+extern const struct hg_workload hg__workload_glibc_thread;
+extern const struct hg_workload hg__workload_pareto;
+extern const struct hg_workload hg__workload_production;
+extern const struct hg_workload hg__workload_thread_churn;
+extern const struct hg_workload hg__workload_startup;
+extern const struct hg_workload hg__workload_large;
+extern const struct hg_workload hg__workload_factor;
+extern const struct hg_workload hg__workload_minimise;
+extern const struct hg_workload hg__workload_interpret;
+extern const struct hg_workload hg__workload_store;
 
 static const struct hg_workload *const workloads[] = {
-    &hg__workload_pair,
+    &hg__workload_pair,          &hg__workload_lifo,
+    &hg__workload_fifo,          &hg__workload_churn,
+    &hg__workload_churn_threads, &hg__workload_sizes,
+    &hg__workload_aligned,       &hg__workload_aligned_realloc,
+    &hg__workload_realloc,       &hg__workload_calloc,
+    &hg__workload_sized_free,    &hg__workload_larson,
+    &hg__workload_sh6,           &hg__workload_sh8,
+    &hg__workload_xmalloc,       &hg__workload_mstress,
+    &hg__workload_messages,      &hg__workload_one_freer,
+    &hg__workload_false_sharing, &hg__workload_glibc_simple,
+    &hg__workload_glibc_thread,  &hg__workload_pareto,
+    &hg__workload_production,    &hg__workload_thread_churn,
+    &hg__workload_startup,       &hg__workload_large,
+    &hg__workload_factor,        &hg__workload_minimise,
+    &hg__workload_interpret,     &hg__workload_store,
 };
 enum { WORKLOAD_COUNT = sizeof workloads / sizeof *workloads };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t operations;
 static int running;
+static bool ended;
 static uint64_t begin_wall_ns, begin_cpu_ns, begin_calls;
 static struct hg_workload_times times;
 
@@ -65,6 +109,7 @@ void hg_workload_live(uint64_t bytes) {
 void hg__workload_begin(hg_state *state) {
     pthread_mutex_lock(&lock);
     if (running++ == 0) {
+        ended = false;
         times.threads = (uint64_t)hg_state_threads(state);
         begin_calls = hg_counting_total();
         begin_cpu_ns = hg_cpu_ns();
@@ -76,7 +121,11 @@ void hg__workload_begin(hg_state *state) {
 void hg__workload_end(hg_state *state) {
     (void)state;
     pthread_mutex_lock(&lock);
-    if (--running == 0) {
+    running--;
+    /* All have passed the barrier at the end of the loop; only the first to come here knows that no
+     * thread has gone on to free what is left. */
+    if (!ended) {
+        ended = true;
         times.wall_ns = hg_time_ns() - begin_wall_ns;
         times.cpu_ns = hg_cpu_ns() - begin_cpu_ns;
         times.calls = hg_counting_total() - begin_calls;

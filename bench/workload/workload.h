@@ -1,10 +1,11 @@
 /* Workloads: named benchmarks of an allocator. One file each; registered by one line in workload.c.
  *
- * A workload is a benchmark function (benchmark.h) that finds its allocator with hg_workload_backend()
- * and says at its end how many operations it asked of it, so that the harness can hold this number
- * against what a counting decorator saw. Its instances are named as Google Benchmark names them, with
- * the backend as the first part: `pair/backend:core/size:64`. A name without the backend part names the
- * same instance on whatever backend is asked for: `pair/size:64`. */
+ * A workload is a benchmark function (benchmark.h) that finds its allocator with
+ * hg_workload_backend() and says at its end how many operations it asked of it, so that the harness
+ * can hold this number against what a counting decorator saw. Its instances are named as Google
+ * Benchmark names them, with the backend as the first part: `pair/backend:core/size:64`. A name
+ * without the backend part names the same instance on whatever backend is asked for:
+ * `pair/size:64`. */
 #ifndef HG_WORKLOAD_H
 #define HG_WORKLOAD_H
 
@@ -39,8 +40,8 @@ void hg_workload_done(hg_state *state, uint64_t operations);
 /* Operations that finished runs asked for, since the process started. */
 uint64_t hg_workload_operations(void);
 
-/* Wall and CPU time from the first thread's start of its loop to the last one's end, of the last run;
- * nanoseconds. Set by HG_WORKLOAD_LOOP. */
+/* Wall and CPU time from the first thread's start of its loop to the last one's end, of the last
+ * run; nanoseconds. Set by HG_WORKLOAD_LOOP. */
 struct hg_workload_times {
     uint64_t wall_ns, cpu_ns;
     uint64_t calls; /* that a counting backend saw in between; 0 on any other */
@@ -53,7 +54,8 @@ struct hg_workload_times hg_workload_times(void);
  * resident memory is read where that is the most so far. */
 void hg_workload_live(uint64_t bytes);
 
-/* Keeps a block as its program would: the compiler can't remove the pair, and the memory is used. */
+/* Keeps a block as its program would: the compiler can't remove the pair, and the memory is used.
+ */
 static inline void hg_workload_touch(void *ptr) {
     *(volatile char *)ptr = 1;
 }
@@ -62,11 +64,10 @@ void hg__workload_begin(hg_state *state);
 void hg__workload_end(hg_state *state);
 
 /* The timed loop. The first pass waits for the other threads and starts the clocks. */
-#define HG_WORKLOAD_LOOP(state)                                                                   \
-    for (bool hg__first = true; hg_keep_running(state)                                            \
-                                    ? (hg__first ? (hg__workload_begin(state), hg__first = false, \
-                                                    true)                                         \
-                                                 : true)                                          \
-                                    : (hg__workload_end(state), false);)
+#define HG_WORKLOAD_LOOP(state)                                                                    \
+    for (bool hg__first = true;                                                                    \
+         hg_keep_running(state)                                                                    \
+             ? (hg__first ? (hg__workload_begin(state), hg__first = false, true) : true)           \
+             : (hg__workload_end(state), false);)
 
 #endif
