@@ -2,6 +2,8 @@
  * that compute tables and statistics, in Python behind it (scripts/python/heapgauge). */
 #include "command.h"
 
+/* The one file that knows both bench and fuzz: it is the product's main. */
+#include "../../fuzz/commands.h"
 #include "../record/record.h"
 #include "../trace/commands.h"
 
@@ -25,6 +27,9 @@ static const struct command {
     {"stat", "what a trace holds: kinds, sizes, lifetimes, threads", hg_stat_main, false},
     {"replay", "play a trace on a backend, and time it", hg_cmd_replay, false},
     {"check", "the oracle's verdict on a trace or a seeded stream", hg_cmd_check, false},
+    {"fuzz", "campaigns: which promise breaks, and the smallest reproducer", hg_fuzz_main, false},
+    {"reduce", "the smallest stream that still breaks the same promise, as text and C", hg_reduce_main,
+     false},
     {"compare", "rounds of workloads on backends, into results/NAME/", NULL, false},
     {"report", "tables from a folder of results", NULL, false},
     {"gate", "exit 1 on a proven regression between two folders of results", NULL, false},

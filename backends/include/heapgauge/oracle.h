@@ -91,6 +91,11 @@ HG_WARN_UNUSED enum hg_status hg_oracle_perform(hg_oracle *oracle, const hg_op *
  * allocated, 1 the reverse, 2 scattered), then checks that memory can be had again. As above. */
 HG_WARN_UNUSED enum hg_status hg_oracle_finish(hg_oracle *oracle, unsigned order);
 
+/* Is memory that was freed used again (C51)? A steady loop of its own, of some 100,000 operations; with
+ * `across_threads` each block is freed by another thread than its maker (C52). Call when nothing is live.
+ * HG_END: a finding. */
+HG_WARN_UNUSED enum hg_status hg_oracle_check_reuse(hg_oracle *oracle, bool across_threads);
+
 /* The first finding; NULL if there is none. */
 const struct hg_finding *hg_oracle_finding(const hg_oracle *oracle);
 const struct hg_oracle_counts *hg_oracle_counts(const hg_oracle *oracle);

@@ -1,0 +1,530 @@
+#include "decode.h"
+
+#include <string.h>
+
+enum {
+    PAGE_BYTES = 4096,
+    LARGE_BYTES = 64 << 10,
+    LIVE_BYTES_MAX = 48 << 20, /* beyond it, sizes are cut to 16 bits */
+};
+static const uint64_t HUGE_BYTES = UINT64_C(64) << 20; /* asked for, never kept */
+
+struct slot {
+    uint64_t size, align;
+    uint8_t live, layout, origin;
+};
+
+struct decoder {
+    const struct hg_decode_options *options;
+    struct hg_decoded *out;
+    uint32_t swarm;
+    uint32_t slot_count;
+    uint64_t live_bytes;
+    uint64_t last_size;
+    bool short_of_pages;
+    uint8_t started[HG_FUZZ_THREADS_MAX];
+    struct slot slots[HG_FUZZ_SLOTS_MAX];
+};
+
+/* One record, by name. */
+struct record {
+    uint8_t kind, slot, thread, how, align, more;
+    uint16_t value;
+};
+
+static bool is_off(const struct decoder *d, unsigned bit) {
+    return d->swarm & bit;
+}
+
+/* ---- sizes ---- */
+
+/* Small steps around an edge: -2 .. +2, mostly -1, 0, +1. */
+static int64_t nudge(uint8_t more) {
+    static const int8_t steps[8] = {0, 1, -1, 0, 1, -1, 2, -2};
+    return steps[more & 7];
+}
+
+/* Values that make careless arithmetic wrap (C15). */
+static uint64_t hostile_size(uint16_t value, uint8_t more) {
+    static const uint64_t bases[8] = {
+        UINT64_MAX,
+        UINT64_MAX,
+        (uint64_t)INT64_MAX,
+        (uint64_t)INT64_MAX + 1,
+        UINT64_MAX - 4095,
+        UINT64_C(1) << 32,
+        UINT64_C(1) << 62,
+        UINT64_C(1) << 47,
+    };
+    uint64_t base = bases[value & 7];
+    uint64_t distance = (value >> 3) % 3 == 0 ? more & 127 : (value >> 3) % 3 == 1 ? more * 16 : more & 1;
+    bool below = base == UINT64_MAX || (more & 128);
+    return below ? base - distance : base + distance;
+}
+
+static uint64_t around(uint64_t edge, uint8_t more) {
+    int64_t step = nudge(more);
+    return step < 0 && edge < (uint64_t)-step ? 0 : edge + (uint64_t)step;
+}
+
+/* What the record's size bytes mean. `align` is the operation's alignment (1 if it has none), `old` the
+ * size of the block in the slot (0 if empty). */
+static uint64_t size_of(const struct decoder *d, const struct record *r, uint64_t align,
+                        uint64_t old) {
+    uint16_t v = r->value;
+    switch (r->how & 31) {
+    default: /* small, whatever its value: 0 .. 1023 */
+        return v & 1023;
+    case 5:
+    case 6:
+    case 7: /* a power of two or beside one */
+        return around(UINT64_C(1) << v % 21, r->more);
+    case 8:
+    case 9:
+    case 10:
+    case 11: /* an edge of a size class or beside one */
+        if (!d->options->edge_count)
+            return v;
+        /* Low edges more often: the index is the lesser of two. */
+        {
+            size_t a = (v & 255) % d->options->edge_count, b = (v >> 8) % d->options->edge_count;
+            return around(d->options->edges[a < b ? a : b], r->more);
+        }
+    case 12:
+    case 13: /* logarithmic: 4 bits of exponent above 64, 10 of mantissa */
+        return ((UINT64_C(1) << 10 | (v & 1023)) << (v >> 10) % 11) >> 4;
+    case 14:
+    case 15: /* multiples of the alignment and beside them; half of it */
+        if (align > 1 && align <= HUGE_BYTES) {
+            static const uint8_t eighths[8] = {8, 4, 12, 16, 9, 2, 1, 24};
+            return around(align * eighths[v & 7] / 8, r->more);
+        }
+        return v & 255;
+    case 16:
+    case 17: /* about the block's own size, or the size asked for last */
+        return around(old ? old : d->last_size, r->more);
+    case 18: /* half, double, a bit more */
+        return v & 1 ? old / 2 + (v >> 8) : v & 2 ? old * 2 + (v >> 12) : old + (v >> 8);
+    case 19:
+    case 20: /* exactly the size asked for last: recycles the block freed before */
+        return d->last_size;
+    case 21:
+        return around((uint64_t)PAGE_BYTES * (v & 63), r->more);
+    case 22:
+        return is_off(d, HG_SWARM_LARGE) ? v : (uint64_t)v * 64;
+    case 23:
+        return 0;
+    case 24:
+        return v;
+    case 25: /* a few words */
+        return (uint64_t)(v & 31) * 8;
+    }
+}
+
+static uint64_t bounded(const struct decoder *d, uint64_t size) {
+    if (is_off(d, HG_SWARM_LARGE) && size > LARGE_BYTES)
+        return size & (LARGE_BYTES - 1);
+    if (d->live_bytes + size > LIVE_BYTES_MAX)
+        return size & 0xFFF;
+    return size;
+}
+
+/* ---- alignments ---- */
+
+/* 2^0 .. 2^21 and now and then beyond. */
+static uint64_t valid_align(const struct decoder *d, const struct record *r) {
+    if (r->align < 208)
+        return UINT64_C(1) << r->align % 13;
+    if (r->align < 248 || is_off(d, HG_SWARM_LARGE))
+        return UINT64_C(1) << (12 + r->align % 10);
+    return UINT64_C(1) << (22 + r->align % 5);
+}
+
+static uint64_t bad_align(const struct record *r) {
+    static const uint64_t bad[16] = {0,  3,  6,  12, 24,   48,   96,   4097,
+                                     40, 10, 33, 80, 4095, 6144, 1000, UINT64_MAX};
+    return bad[r->align & 15];
+}
+
+static uint64_t enormous_align(const struct record *r) {
+    return UINT64_C(1) << (r->align & 1 ? 62 : 63);
+}
+
+static bool is_power_of_two(uint64_t value) {
+    return value && !(value & (value - 1));
+}
+
+/* ---- operations ---- */
+
+static hg_op *put(struct decoder *d, hg_op op) {
+    if (d->out->count == HG_FUZZ_OPS_MAX)
+        return NULL;
+    hg_op *at = &d->out->ops[d->out->count++];
+    *at = op;
+    return at;
+}
+
+/* Must the call be refused by the contract, or is it too large to keep? Then it names no slot. */
+static bool is_for_refusal(const hg_op *op, bool by_layout) {
+    uint64_t bytes = hg_op_bytes(op);
+    if (bytes > HUGE_BYTES)
+        return true;
+    if (by_layout)
+        return !hg_layout_is_valid((hg_layout){op->size, op->arg});
+    switch (op->kind) {
+    case HG_OP_POSIX_MEMALIGN:
+        return !is_power_of_two(op->arg) || op->arg % sizeof(void *) != 0 || op->arg > HUGE_BYTES;
+    case HG_OP_ALIGNED_ALLOC:
+    case HG_OP_MEMALIGN:
+        return !is_power_of_two(op->arg) || op->arg > HUGE_BYTES;
+    default:
+        return false;
+    }
+}
+
+static void admit(struct decoder *d, hg_op op, uint32_t slot) {
+    bool layout = op.kind >= HG_OP_ALLOC;
+    if (is_for_refusal(&op, layout)) {
+        if (layout && !hg_layout_is_valid((hg_layout){op.size, op.arg}))
+            return; /* not a layout: the caller's mistake (level U) */
+        op.flags = HG_OPF_FAILED;
+        op.slot = HG_SLOT_NONE;
+        put(d, op);
+        return;
+    }
+    op.slot = slot;
+    if (!put(d, op))
+        return;
+    d->slots[slot] = (struct slot){
+        .size = hg_op_bytes(&op),
+        .align = hg_op_has_arg(op.kind) && op.kind != HG_OP_CALLOC ? op.arg : 1,
+        .live = 1,
+        .layout = layout,
+        .origin = op.kind,
+    };
+    d->live_bytes += d->slots[slot].size;
+    d->last_size = d->slots[slot].size;
+}
+
+static void allocate_by_layout(struct decoder *d, const struct record *r, hg_op op, uint32_t slot) {
+    op.kind = r->kind % 4 == 1 && !is_off(d, HG_SWARM_ZEROED) ? HG_OP_ALLOC_ZEROED : HG_OP_ALLOC;
+    op.arg = is_off(d, HG_SWARM_ALIGNED) ? UINT64_C(1) << (r->align & 3) : valid_align(d, r);
+    op.size = bounded(d, size_of(d, r, op.arg, 0));
+    if (r->how % 32 == 31 && !is_off(d, HG_SWARM_HOSTILE)) {
+        op.size = hostile_size(r->value, r->more);
+        if (r->align & 1)
+            op.size = (uint64_t)INT64_MAX + 1 - op.arg; /* the largest layout there is */
+    }
+    if (op.size == 0) /* GlobalAlloc: undefined (C65) */
+        op.size = 1;
+    admit(d, op, slot);
+}
+
+/* A product that overflows, by little or by much (C18). */
+static void hostile_product(const struct record *r, hg_op *op) {
+    unsigned shift = 32 + (r->value & 31);
+    op->size = (UINT64_C(1) << shift) + (r->more & 1);
+    op->arg = (UINT64_C(1) << (64 - shift)) + (r->more >> 1 & 1);
+    if (r->more & 4) {
+        op->size = UINT64_MAX / 2 + 1 + (r->more >> 4);
+        op->arg = 2;
+    }
+    if (r->more & 8) {
+        uint64_t swapped = op->size;
+        op->size = op->arg;
+        op->arg = swapped;
+    }
+}
+
+/* A count and an element size whose product is about `bytes`. */
+static void split_product(const struct record *r, uint64_t bytes, hg_op *op) {
+    static const uint64_t counts[8] = {1, 2, 3, 7, 8, 0, 16, 5};
+    uint64_t count = counts[r->more >> 3 & 7];
+    op->arg = count;
+    op->size = count ? bytes / count : bytes;
+    if (r->more & 64) {
+        op->arg = op->size;
+        op->size = count;
+    }
+}
+
+static unsigned pick_allocation(const struct decoder *d, const struct record *r) {
+    static const uint8_t kinds[32] = {
+        HG_OP_MALLOC,        HG_OP_MALLOC,         HG_OP_MALLOC,         HG_OP_MALLOC,
+        HG_OP_MALLOC,        HG_OP_MALLOC,         HG_OP_MALLOC,         HG_OP_MALLOC,
+        HG_OP_MALLOC,        HG_OP_CALLOC,         HG_OP_CALLOC,         HG_OP_CALLOC,
+        HG_OP_CALLOC,        HG_OP_CALLOC,         HG_OP_ALIGNED_ALLOC,  HG_OP_ALIGNED_ALLOC,
+        HG_OP_ALIGNED_ALLOC, HG_OP_ALIGNED_ALLOC,  HG_OP_ALIGNED_ALLOC,  HG_OP_POSIX_MEMALIGN,
+        HG_OP_POSIX_MEMALIGN, HG_OP_POSIX_MEMALIGN, HG_OP_POSIX_MEMALIGN, HG_OP_MEMALIGN,
+        HG_OP_MEMALIGN,      HG_OP_MEMALIGN,       HG_OP_VALLOC,         HG_OP_PVALLOC,
+        HG_OP_REALLOC,       HG_OP_REALLOCARRAY,   HG_OP_FREE,           HG_OP_USABLE_SIZE,
+    };
+    unsigned kind = kinds[r->kind & 31];
+    bool off = (kind >= HG_OP_ALIGNED_ALLOC && kind <= HG_OP_PVALLOC && is_off(d, HG_SWARM_ALIGNED)) ||
+               (kind == HG_OP_CALLOC && is_off(d, HG_SWARM_ZEROED)) ||
+               (hg_op_reallocates(kind) && is_off(d, HG_SWARM_REALLOC));
+    if (off)
+        return HG_OP_MALLOC;
+    if (kind == HG_OP_MALLOC && is_off(d, HG_SWARM_PLAIN))
+        return is_off(d, HG_SWARM_ALIGNED) ? HG_OP_CALLOC : HG_OP_ALIGNED_ALLOC;
+    return kind;
+}
+
+static void allocate_by_libc(struct decoder *d, const struct record *r, hg_op op, uint32_t slot) {
+    bool hostile = r->how % 32 >= 29 && !is_off(d, HG_SWARM_HOSTILE);
+    op.kind = (uint8_t)pick_allocation(d, r);
+    switch (op.kind) {
+    case HG_OP_FREE: /* of NULL, through each of its forms */
+        op.kind = r->more % 4 == 1   ? HG_OP_FREE_SIZED
+                  : r->more % 4 == 2 ? HG_OP_FREE_ALIGNED_SIZED
+                                     : HG_OP_FREE;
+        put(d, op);
+        return;
+    case HG_OP_USABLE_SIZE:
+        put(d, op);
+        return;
+    case HG_OP_CALLOC:
+    case HG_OP_REALLOCARRAY:
+        if (hostile)
+            hostile_product(r, &op);
+        else
+            split_product(r, bounded(d, size_of(d, r, 1, 0)), &op);
+        break;
+    case HG_OP_ALIGNED_ALLOC:
+    case HG_OP_POSIX_MEMALIGN:
+    case HG_OP_MEMALIGN:
+        op.arg = valid_align(d, r);
+        if (hostile && r->more & 1)
+            op.arg = r->more & 2 && r->more & 4 ? enormous_align(r) : bad_align(r);
+        if (op.kind == HG_OP_MEMALIGN && hostile && !is_power_of_two(op.arg))
+            op.arg = UINT64_C(1) << (r->align & 7); /* memalign of no power of two: P, mostly U */
+        op.size = hostile && !(r->more & 1) ? hostile_size(r->value, r->more)
+                                            : bounded(d, size_of(d, r, op.arg, 0));
+        if (op.kind == HG_OP_ALIGNED_ALLOC && r->more & 128 && !hostile)
+            op.size = (op.size + op.arg - 1) & ~(op.arg - 1); /* C11's rule */
+        break;
+    default:
+        op.size = hostile ? hostile_size(r->value, r->more) : bounded(d, size_of(d, r, 1, 0));
+    }
+    if (hg_op_reallocates(op.kind) && hg_op_bytes(&op) == 0)
+        op.size = op.arg = op.kind == HG_OP_REALLOCARRAY ? 1 : 0;
+    if (hg_op_reallocates(op.kind) && op.kind == HG_OP_REALLOC && op.size == 0)
+        op.size = 1;
+    admit(d, op, slot);
+}
+
+static void empty(struct decoder *d, uint32_t slot) {
+    d->live_bytes -= d->slots[slot].size;
+    d->slots[slot].live = 0;
+}
+
+static void reallocate(struct decoder *d, const struct record *r, hg_op op, uint32_t slot) {
+    struct slot *block = &d->slots[slot];
+    bool hostile = r->how % 32 >= 29 && !is_off(d, HG_SWARM_HOSTILE);
+    op.slot = slot;
+    op.kind = block->layout           ? HG_OP_LAYOUT_REALLOC
+              : r->kind % 32 % 4 == 3 ? HG_OP_REALLOCARRAY
+                                      : HG_OP_REALLOC;
+    if (hostile && op.kind == HG_OP_REALLOCARRAY) {
+        hostile_product(r, &op);
+    } else if (hostile && op.kind == HG_OP_LAYOUT_REALLOC) {
+        op.size = (uint64_t)INT64_MAX + 1 - (block->align ? block->align : 1);
+    } else if (hostile) {
+        op.size = hostile_size(r->value, r->more);
+        if (op.size < UINT64_C(1) << 47) /* what might be granted would have to be filled */
+            op.size = ~op.size;
+    } else {
+        uint64_t size = bounded(d, size_of(d, r, block->align, block->size));
+        if (op.kind == HG_OP_REALLOCARRAY)
+            split_product(r, size, &op);
+        else
+            op.size = size;
+    }
+    uint64_t bytes = hg_op_bytes(&op);
+    if (bytes == 0 && op.kind != HG_OP_REALLOC)
+        op.size = op.arg = bytes = 1;
+    if (op.kind == HG_OP_LAYOUT_REALLOC)
+        op.arg = 0;
+    if (bytes > HUGE_BYTES) {
+        op.flags = HG_OPF_FAILED;
+        put(d, op);
+        return;
+    }
+    if (!put(d, op))
+        return;
+    d->live_bytes += bytes - block->size;
+    d->last_size = bytes;
+    if (bytes == 0) {
+        block->size = 0;
+        block->live = 0;
+        return;
+    }
+    block->size = bytes;
+    if (!block->layout)
+        block->origin = HG_OP_MALLOC;
+}
+
+static void release(struct decoder *d, const struct record *r, hg_op op, uint32_t slot) {
+    const struct slot *block = &d->slots[slot];
+    op.slot = slot;
+    op.kind = block->layout ? HG_OP_DEALLOC : HG_OP_FREE;
+    if (!block->layout && r->kind & 1 && !is_off(d, HG_SWARM_SIZED_FREE)) {
+        if (block->origin == HG_OP_ALIGNED_ALLOC)
+            op.kind = HG_OP_FREE_ALIGNED_SIZED;
+        else if (block->origin <= HG_OP_REALLOCARRAY)
+            op.kind = HG_OP_FREE_SIZED;
+    }
+    if (put(d, op))
+        empty(d, slot);
+}
+
+static void use(struct decoder *d, const struct record *r, hg_op op, uint32_t slot) {
+    unsigned choice = r->kind & 31;
+    op.slot = slot;
+    if (choice < 13 && !is_off(d, HG_SWARM_REALLOC)) {
+        reallocate(d, r, op, slot);
+    } else if (choice >= 30 && !is_off(d, HG_SWARM_LOOK)) {
+        op.kind = choice == 30 || d->slots[slot].layout ? HG_OP_VERIFY : HG_OP_USABLE_SIZE;
+        put(d, op);
+    } else {
+        release(d, r, op, slot);
+    }
+}
+
+/* One record in sixteen or so of the environment target. False iff the record is an ordinary one. */
+static bool disturb(struct decoder *d, const struct record *r, hg_op op) {
+    op.slot = HG_SLOT_NONE;
+    if (r->kind >= 240 && d->options->threads > 1 && !is_off(d, HG_SWARM_THREAD_ENDS) &&
+        r->more % 2) {
+        op.kind = HG_OP_THREAD_END;
+        op.thread = (uint16_t)(1 + r->thread % (d->options->threads - 1));
+        if (d->started[op.thread])
+            put(d, op);
+        d->started[op.thread] = 0;
+        return true;
+    }
+    if (!d->options->environment || r->kind < 232)
+        return false;
+    switch (r->more % 16) {
+    case 0:
+        if (is_off(d, HG_SWARM_FORK))
+            return false;
+        op.kind = HG_OP_FORK;
+        break;
+    case 1:
+    case 2:
+    case 3:
+    case 4:
+    case 5:
+        if (is_off(d, HG_SWARM_PURGE))
+            return false;
+        op.kind = HG_OP_PURGE;
+        break;
+    case 6:
+        op.kind = HG_OP_VERIFY;
+        break;
+    default:
+        if (is_off(d, HG_SWARM_SHORTAGE))
+            return false;
+        op.kind = HG_OP_FAIL_PAGES;
+        op.size = d->short_of_pages || r->more & 128 ? UINT64_MAX : r->value % 4;
+        d->short_of_pages = op.size != UINT64_MAX;
+    }
+    put(d, op);
+    return true;
+}
+
+static void decode_record(struct decoder *d, const struct record *r) {
+    hg_op op = {.slot = HG_SLOT_NONE};
+    if (d->options->threads > 1)
+        op.thread = (uint16_t)(r->thread % d->options->threads);
+    if (disturb(d, r, op))
+        return;
+    if (op.thread && !d->started[op.thread]) {
+        put(d, (hg_op){.kind = HG_OP_THREAD_START, .thread = op.thread, .slot = HG_SLOT_NONE});
+        d->started[op.thread] = 1;
+    }
+    uint32_t slot = r->slot % d->slot_count;
+    if (d->slots[slot].live) {
+        use(d, r, op, slot);
+        return;
+    }
+    bool layout = d->options->both_faces ? r->kind & 64 : d->options->layout_face;
+    if (layout)
+        allocate_by_layout(d, r, op, slot);
+    else
+        allocate_by_libc(d, r, op, slot);
+}
+
+/* The end of a stream, as operations, so that streams can be played one after the other: memory can be
+ * had again, threads end, everything is looked at and freed in one of three orders. */
+static void finish(struct decoder *d, unsigned order) {
+    struct hg_decoded *out = d->out;
+    if (d->short_of_pages)
+        out->ops[out->count++] =
+            (hg_op){.kind = HG_OP_FAIL_PAGES, .slot = HG_SLOT_NONE, .size = UINT64_MAX};
+    for (unsigned thread = 1; thread < HG_FUZZ_THREADS_MAX; thread++)
+        if (d->started[thread])
+            out->ops[out->count++] = (hg_op){
+                .kind = HG_OP_THREAD_END, .thread = (uint16_t)thread, .slot = HG_SLOT_NONE};
+    out->ops[out->count++] = (hg_op){.kind = HG_OP_VERIFY, .slot = HG_SLOT_NONE};
+    for (uint32_t i = 0; i < d->slot_count; i++) {
+        /* The count of slots is a power of two: an odd stride visits each once. */
+        uint32_t slot = order == 0 ? i : order == 1 ? d->slot_count - 1 - i : i * 5 % d->slot_count;
+        if (d->slots[slot].live)
+            out->ops[out->count++] = (hg_op){
+                .kind = d->slots[slot].layout ? HG_OP_DEALLOC : HG_OP_FREE, .slot = slot};
+    }
+}
+
+void hg_fuzz_decode(const struct hg_decode_options *options, const uint8_t *data, size_t size,
+                    struct hg_decoded *out) {
+    uint8_t header[HG_FUZZ_HEADER_BYTES] = {0};
+    size_t header_size = size < sizeof header ? size : sizeof header;
+    memcpy(header, data, header_size);
+    struct decoder d = {
+        .options = options,
+        .out = out,
+        .swarm = header[0] | (uint32_t)header[1] << 8,
+        .slot_count = 2u << header[3] % 8,
+    };
+    out->count = 0;
+    out->threads = options->threads;
+    for (size_t at = header_size; at + HG_FUZZ_RECORD_BYTES <= size && out->count < HG_FUZZ_OPS_MAX;
+         at += HG_FUZZ_RECORD_BYTES) {
+        const uint8_t *b = data + at;
+        struct record record = {
+            .kind = b[0],
+            .slot = b[1],
+            .thread = b[2],
+            .how = b[3],
+            .value = (uint16_t)(b[4] | b[5] << 8),
+            .align = b[6],
+            .more = b[7],
+        };
+        decode_record(&d, &record);
+    }
+    out->body_count = out->count;
+    finish(&d, header[5] % 3);
+}
+
+size_t hg_fuzz_learn_edges(const hg_backend *backend, size_t edges[HG_FUZZ_EDGES_MAX]) {
+    enum { LEARN_BYTES_MAX = 256 << 10 };
+    const struct hg_libc_face *libc = &backend->libc;
+    size_t count = 0;
+    if (!libc->malloc || !libc->free || !libc->malloc_usable_size)
+        return 0;
+    for (size_t size = 1; size <= LEARN_BYTES_MAX && count < HG_FUZZ_EDGES_MAX;) {
+        void *ptr = libc->malloc(size);
+        if (!ptr)
+            break;
+        size_t usable = libc->malloc_usable_size(ptr);
+        libc->free(ptr);
+        if (usable < size || usable > 8 * size + 4096)
+            usable = size; /* it lies: a finding for the stream, not for here */
+        edges[count++] = usable;
+        /* Classes 16 bytes apart are seen at once; further up only every eighth is looked at. */
+        size = usable + 1 + (usable > 1024 && usable < size + 32 ? usable / 8 : 0);
+    }
+    return count;
+}
