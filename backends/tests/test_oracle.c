@@ -97,8 +97,13 @@ static void sound_backends_are_clean(void **state) {
     (void)state;
     struct run *run = shared_run();
     uint64_t digest[2] = {0, 0};
-    const char *const specs[] = {"core", "system"};
-    for (size_t i = 0; i < 2; i++) {
+    const char *const specs[] = {
+        "core",
+#if !defined(HG_SANITIZED) /* ThreadSanitizer's own malloc reports frees that nobody made */
+        "system",
+#endif
+    };
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
         for (int layout = 0; layout <= 1; layout++) {
             play(run, specs[i], layout, 1, HG_ORACLE_SOUND);
             if (run->item[0])
@@ -110,10 +115,7 @@ static void sound_backends_are_clean(void **state) {
             digest[layout] = run->digest;
             unsigned kind = layout ? HG_OP_LAYOUT_REALLOC : HG_OP_REALLOC;
             assert_true(run->counts.performed[kind] > 1000);
-            assert_true(run->counts.moved > 100);
-#if !defined(HG_SANITIZED) /* a sanitizer's realloc always moves */
-            assert_true(run->counts.stayed > 100);
-#endif
+            assert_true(run->counts.moved > 100 && run->counts.stayed > 100);
             assert_true(run->counts.performed[HG_OP_FORK] > 0);
             assert_true(layout || run->counts.failed_as_owed > 10);
         }
