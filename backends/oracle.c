@@ -1163,7 +1163,8 @@ enum hg_status hg_oracle_perform(hg_oracle *oracle, const hg_op *op, uint64_t op
     bool left_out = oracle->config.face == HG_FACE_LAYOUT && !hg_op_to_layout(&translated, empty);
     if (empty && op->slot != HG_SLOT_NONE && op->kind != HG_OP_WAIT &&
         oracle->blocks[op->slot].refused &&
-        (op->kind == HG_OP_LAYOUT_REALLOC || op->kind == HG_OP_DEALLOC))
+        (op->kind == HG_OP_LAYOUT_REALLOC || op->kind == HG_OP_DEALLOC ||
+         (op->kind == HG_OP_REALLOC && op->size == 0)))
         left_out = true; /* its block could not be had */
     if (!left_out && oracle->config.face == HG_FACE_LAYOUT && empty &&
         (translated.kind == HG_OP_DEALLOC || translated.kind == HG_OP_LAYOUT_REALLOC))

@@ -53,13 +53,19 @@ static size_t round_down(size_t value) {
     return value & ~(size_t)(WORD - 1);
 }
 
+/* From one page edge to the next one looked at: each of the first 64 pages' worth, then evenly so many. */
+static size_t edge_step(size_t size) {
+    enum { EDGES_MAX = 64 };
+    return (size / PAGE_BYTES / EDGES_MAX + 1) * PAGE_BYTES;
+}
+
 void hg__pattern_fill(unsigned char *ptr, size_t size, uint64_t seed) {
     if (size <= WHOLE_BYTES) {
         fill_range(ptr, 0, size, seed);
         return;
     }
     fill_range(ptr, 0, EDGE_BYTES, seed);
-    for (size_t edge = PAGE_BYTES; edge + WORD <= size; edge += PAGE_BYTES)
+    for (size_t edge = PAGE_BYTES; edge + WORD <= size; edge += edge_step(size))
         fill_range(ptr, edge - WORD, edge + WORD, seed);
     fill_range(ptr, round_down(size - EDGE_BYTES), size, seed);
 }
@@ -73,7 +79,7 @@ size_t hg__pattern_verify(const unsigned char *ptr, size_t filled, size_t size, 
         return verify_range(ptr, 0, size, seed);
     size_t bad = verify_range(ptr, 0, smaller(EDGE_BYTES, size), seed);
     for (size_t edge = PAGE_BYTES; bad == SIZE_MAX && edge + WORD <= filled && edge - WORD < size;
-         edge += PAGE_BYTES)
+         edge += edge_step(filled))
         bad = verify_range(ptr, edge - WORD, smaller(edge + WORD, size), seed);
     size_t tail = round_down(filled - EDGE_BYTES);
     if (bad == SIZE_MAX && tail < size)

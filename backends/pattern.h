@@ -1,8 +1,9 @@
 /* The pattern a checked block is filled with: each 8-byte word is a function of slot, generation and
  * offset, so that a swapped block, a shifted copy or a lost write shows (contract, H2).
  *
- * Blocks up to PATTERN_WHOLE_BYTES are filled and verified whole. Of larger ones: the first and last
- * PATTERN_EDGE_BYTES, and the words on both sides of each page edge; every page is touched either way.
+ * Blocks up to 4 KiB are filled and verified whole. Of larger ones: the first and last 256 bytes, and the
+ * words on both sides of page edges, of at most 64 evenly spread, so that a block of any size costs no
+ * more than so many page faults.
  * Pure functions of their arguments; no state. */
 #ifndef HG_PATTERN_H
 #define HG_PATTERN_H

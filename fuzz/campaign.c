@@ -133,7 +133,7 @@ static size_t next_input(struct cell *cell, uint8_t *data) {
 static void keep(struct cell *cell, const uint8_t *data, size_t size) {
     if (cell->corpus_count == CORPUS_MAX || size > INPUT_BYTES)
         return;
-    struct entry *entry = &cell->corpus[cell->corpus_count];
+    struct entry *entry = &cell->corpus[cell->corpus_count]; /* the rarest features come last */
     entry->size = (uint32_t)size;
     memcpy(entry->data, data, size);
     cell->corpus_count++; /* last: a kill before leaves the corpus sound */

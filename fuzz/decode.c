@@ -4,6 +4,7 @@
 
 enum {
     PAGE_BYTES = 4096,
+    SMALL_BYTES = 2 << 10,
     LARGE_BYTES = 64 << 10,
     LIVE_BYTES_MAX = 48 << 20, /* beyond it, sizes are cut to 16 bits */
 };
@@ -21,6 +22,7 @@ struct decoder {
     uint32_t slot_count;
     uint64_t live_bytes;
     uint64_t last_size;
+    uint64_t size_cap; /* the input's bias: what exceeds it is cut */
     bool short_of_pages;
     uint8_t started[HG_FUZZ_THREADS_MAX];
     struct slot slots[HG_FUZZ_SLOTS_MAX];
@@ -111,7 +113,7 @@ static uint64_t size_of(const struct decoder *d, const struct record *r, uint64_
     case 21:
         return around((uint64_t)PAGE_BYTES * (v & 63), r->more);
     case 22:
-        return is_off(d, HG_SWARM_LARGE) ? v : (uint64_t)v * 64;
+        return (uint64_t)v * 64;
     case 23:
         return 0;
     case 24:
@@ -122,8 +124,8 @@ static uint64_t size_of(const struct decoder *d, const struct record *r, uint64_
 }
 
 static uint64_t bounded(const struct decoder *d, uint64_t size) {
-    if (is_off(d, HG_SWARM_LARGE) && size > LARGE_BYTES)
-        return size & (LARGE_BYTES - 1);
+    if (size > d->size_cap)
+        return size & (d->size_cap - 1);
     if (d->live_bytes + size > LIVE_BYTES_MAX)
         return size & 0xFFF;
     return size;
@@ -135,7 +137,9 @@ static uint64_t bounded(const struct decoder *d, uint64_t size) {
 static uint64_t valid_align(const struct decoder *d, const struct record *r) {
     if (r->align < 208)
         return UINT64_C(1) << r->align % 13;
-    if (r->align < 248 || is_off(d, HG_SWARM_LARGE))
+    if (r->align < 248 && d->size_cap < LARGE_BYTES)
+        return UINT64_C(1) << r->align % 10;
+    if (r->align < 252 || d->size_cap <= LARGE_BYTES)
         return UINT64_C(1) << (12 + r->align % 10);
     return UINT64_C(1) << (22 + r->align % 5);
 }
@@ -487,7 +491,10 @@ void hg_fuzz_decode(const struct hg_decode_options *options, const uint8_t *data
         .out = out,
         .swarm = header[0] | (uint32_t)header[1] << 8,
         .slot_count = 2u << header[3] % 8,
+        .size_cap = header[6] < 224 ? SMALL_BYTES : header[6] < 250 ? LARGE_BYTES : UINT64_MAX,
     };
+    if (d.swarm & HG_SWARM_LARGE && d.size_cap > LARGE_BYTES)
+        d.size_cap = LARGE_BYTES;
     out->count = 0;
     out->threads = options->threads;
     for (size_t at = header_size; at + HG_FUZZ_RECORD_BYTES <= size && out->count < HG_FUZZ_OPS_MAX;

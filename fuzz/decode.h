@@ -2,7 +2,7 @@
  *
  *   header  8 bytes   0-2  swarm: classes of operations switched off, a bit each (enum hg_swarm)
  *                     3    slots: 2, 4, 8 ... 256       4    threads (threads target only)
- *                     5    finish order                 6    bias of sizes    7  not used
+ *                     5    finish order                 6    greatest size: 2 KiB, 64 KiB, any
  *   record  8 bytes   0    operation                    1    slot
  *                     2    thread, low bits             3    how the size is meant (enum in decode.c)
  *                     4-5  its value, little-endian     6    alignment        7    what else is needed

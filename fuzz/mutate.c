@@ -43,7 +43,8 @@ static void fresh_header(uint8_t *data, uint64_t *random) {
     data[3] = (uint8_t)(hg_random_below(random, 3) ? 2 + bits / 2 % 4 : bits / 2 % 8);
     data[4] = 0;
     data[5] = (uint8_t)(bits >> 32);
-    data[6] = data[7] = 0;
+    data[6] = (uint8_t)(bits >> 40);
+    data[7] = 0;
 }
 
 static void fresh_record(uint8_t *record, uint64_t *random) {
@@ -201,11 +202,9 @@ static size_t step_header(uint8_t *data, size_t size, size_t size_max, uint64_t 
     (void)size_max;
     uint8_t fresh[HEADER];
     fresh_header(fresh, random);
-    uint32_t field = hg_random_below(random, 3);
-    if (field == 0)
-        memcpy(data, fresh, 2);
-    else
-        data[field == 1 ? 3 : 5] = fresh[field == 1 ? 3 : 5];
+    static const uint8_t places[] = {0, 3, 5, 6};
+    uint32_t place = places[hg_random_below(random, sizeof places)];
+    memcpy(data + place, fresh + place, place == 0 ? 2 : 1);
     return size;
 }
 
