@@ -3,7 +3,7 @@
 
 FAKE_CONFIG names a JSON file: {"ns": {backend: ns per operation}, "noise": relative spread,
 "fault": {"workload on backend": word}, "footprint": {backend: rss/live}, "missing": [backend]}.
-Fault words: crash, hang, garbage, nothing, nan, dies, miscount, short, broken, check-crash, unsupported.
+Fault words: crash, hang, garbage, nothing, nan, dies, miscount, short, broken, check-crash, check-hang, unsupported.
 Every cell appends a line to FAKE_LOG when that is set.
 """
 
@@ -71,7 +71,11 @@ def check():
     if os.environ.get("FAKE_LOG"):
         with open(os.environ["FAKE_LOG"] + ".checks", "a") as log:
             log.write(f"{os.path.basename(trace)} {backend}\n")
+        with open(os.environ["FAKE_LOG"] + ".arguments", "a") as log:
+            log.write(" ".join(sys.argv) + "\n")
     word = fault(trace, backend)
+    if word == "check-hang":
+        time.sleep(3600)
     if word == "broken":
         write({"verdict": "broken", "item": "C4", "operation": 123, "detail": "block not aligned", "operations": 500})
         return 1

@@ -1,5 +1,6 @@
 """compare on a fake heapgauge: faults contained, nothing finished is lost, the same seed the same order."""
 
+import argparse
 import json
 import os
 import shutil
@@ -114,7 +115,50 @@ def test_a_cell_that_fails_now_and_then_gets_no_number(bench):
     bench.config = {"fault": {"alpha on mimalloc": "crash:0.5"}}
     bench.compare("--rounds=10")
     cell = bench.cell("alpha", "mimalloc")
-    assert cell["status"] == "crashed" and "of 10 rounds" in cell["detail"]
+    assert cell["status"] == "crashed" and " rounds" in cell["detail"]
+
+
+def test_a_cell_that_failed_twice_is_not_run_again(bench):
+    bench.config = {"fault": {"alpha on mimalloc": "crash"}}
+    bench.compare("--rounds=6")
+    tried = [line for line in bench.log.read_text().splitlines() if line.startswith("alpha.hgt mimalloc")]
+    assert len(tried) == 2  # once counted, once timed
+    cell = bench.cell("alpha", "mimalloc")
+    assert cell["status"] == "crashed" and "1 of 1 rounds, then not run again" in cell["detail"]
+    assert bench.cell("beta", "mimalloc")["status"] == "ok"
+    status, _, _ = bench.run("compare", "--resume", "--rounds=7", "-o", "out")
+    assert status == 1 and len(bench.log.read_text().splitlines()) and "alpha.hgt mimalloc" not in "".join(
+        bench.log.read_text().splitlines()[-9:])
+
+
+def test_the_oracle_works_within_the_limits_of_a_cell(bench):
+    bench.config = {"fault": {"seeded on core": "check-hang"}}
+    started = time.monotonic()
+    bench.run("compare", "alpha.hgt", "--backends=system,core", "--quick", "--rounds=1", "--timeout=1", "-o", "out")
+    assert time.monotonic() - started < 30
+    assert {v["backend"]: v["verdict"] for v in bench.read("results.json")["seeded_verdicts"]}["core"] == "timeout"
+    arguments = (bench.folder / "cells.log.arguments").read_text()
+    assert "--timeout=1 --memory=" in arguments
+
+
+def test_calls_are_counted_once_before_the_rounds(bench):
+    bench.compare("--rounds=2")
+    counts = bench.read("counts.json")
+    assert {(c["workload"], c["backend"]) for c in counts} == {(w, b) for w in ("alpha", "beta")
+                                                              for b in ("system", "core", "mimalloc")}
+    assert all(c["status"] == "ok" and c["operations_asked"] == c["operations_counted"] for c in counts)
+
+
+@pytest.mark.parametrize("text, size", [("1", 1), ("300Mi", 300 << 20), ("1Gi", 1 << 30), ("2G", 2 * 10**9),
+                                        ("5k", 5000), ("5K", 5000), ("7Ki", 7168)])
+def test_sizes_are_read_as_the_c_commands_read_them(text, size):
+    assert compare_module.size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "Mi", "-1", "1.5G", "3x", "0"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError):
+        compare_module.size(text)
 
 
 def test_a_hanging_cell_is_ended(bench, monkeypatch):

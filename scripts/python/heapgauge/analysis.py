@@ -14,6 +14,7 @@ SECONDS_MIN = 0.001  # a shorter cell is mostly timer and first touches
 SHARE_MIN = 0.05  # of the baseline's time: below it a workload measures the harness
 LIVE_BYTES_MIN = 1 << 20  # below it resident memory says nothing about an allocator
 FINDING_STATUSES = ("broken", "crashed", "timeout", "out-of-memory", "invalid", "error")
+STRIKES = ("crashed", "timeout", "out-of-memory")  # what costs so much that it is not tried for ever
 MEMORY_KEYS = ("live_peak_bytes", "rss_baseline_bytes", "rss_at_live_peak_bytes", "rss_peak_bytes",
                "rss_end_bytes")
 
@@ -78,9 +79,15 @@ def gather(rounds):
     return samples
 
 
-def cell_status(samples):
-    """What a cell is, from all its samples: any bad one spoils it; the worst word wins."""
+def cell_status(samples, counted=None, rounds=0):
+    """What a cell is, from all its samples: any bad one spoils it; the worst word wins.
+
+    `counted` is what the run with every call counted said. A cell with fewer samples than `rounds` was
+    given up.
+    """
     bad = [s for s in samples if s["status"] != "ok"]
+    if counted and counted["status"] != "ok" and (not samples or counted["status"] == "invalid"):
+        return counted["status"], f"when its calls were counted: {counted['detail']}".rstrip(": ")
     if not samples:
         return "not-measured", ""
     if not bad:
@@ -88,6 +95,8 @@ def cell_status(samples):
     rank = {"broken": 0, "crashed": 1, "timeout": 2, "out-of-memory": 3, "invalid": 4, "error": 5}
     worst = min(bad, key=lambda s: rank.get(s["status"], 6))
     often = f"{len(bad)} of {len(samples)} rounds"
+    if worst["status"] in STRIKES and len(samples) < rounds:
+        often += ", then not run again"
     return worst["status"], f"{often}: {worst['detail']}" if worst["detail"] else often
 
 
@@ -147,17 +156,20 @@ def widest_interval(plan, rounds):
 
 # ---- the model ----
 
-def build(plan, backends, verdicts, context, rounds, name=""):
+def build(plan, backends, verdicts, context, rounds, name="", counts=()):
     """The whole model of one results folder."""
     samples = gather(rounds)
+    count_of = {(c["workload"], c["backend"]): c for c in counts}
     verdict_of = {(v["workload"], v["backend"]): v for v in verdicts}
     workloads = [describe_workload(w, plan, samples) for w in plan["workloads"]]
     stamp(workloads, plan, samples)
     cells = []
     for workload in workloads:
         for entry in plan["entries"]:
+            subject = plan["baseline"] if entry["role"] == "control" else entry["name"]
             cells.append(describe_cell(workload, entry, plan, samples,
-                                       verdict_of.get((workload["name"], entry["name"]))))
+                                       verdict_of.get((workload["name"], entry["name"])),
+                                       count_of.get((workload["name"], subject)), len(rounds)))
     judge(cells, workloads, "time", ("faster", "slower"))
     judge(cells, workloads, "footprint", ("smaller", "larger"))
     means = mean_rows(plan, workloads, cells)
@@ -222,12 +234,12 @@ def stamp(workloads, plan, samples):
         workload["noisy"] = stats.is_noisy(estimate, p)
 
 
-def describe_cell(workload, entry, plan, samples, verdict):
+def describe_cell(workload, entry, plan, samples, verdict, counted, rounds):
     """One cell: status, time, memory, ratios to the baseline, every sample."""
     name = workload["name"]
     mine = samples.get((name, entry["name"]), [])
     baseline = samples.get((name, plan["baseline"]), [])
-    status, detail = cell_status(mine)
+    status, detail = cell_status(mine, counted, rounds)
     word = verdict["verdict"] if verdict else None
     if word not in (None, "clean"):
         status, detail = barred_status(verdict)

@@ -1,7 +1,7 @@
 """`heapgauge compare`: measures workloads on backends, in interleaved rounds of fresh processes.
 
-Stages, each kept on disk as it ends and skipped when resumed: plan, oracle verdicts, iteration counts,
-rounds, report.
+Stages, each kept on disk as it ends and skipped when resumed: plan, oracle verdicts, proof of the calls
+(counts), iterations, rounds, report.
 """
 
 import argparse
@@ -28,6 +28,8 @@ ROUNDS, ROUNDS_QUICK = 20, 12
 CELL_SECONDS, CELL_SECONDS_QUICK = 0.15, 0.05  # what the fastest backend of a workload should take
 CELL_SECONDS_MAX = 3.0  # what the slowest may take, where that can be had
 PROBE_ITERATIONS = 20_000
+COUNT_ITERATIONS = 2_000
+STRIKES_MAX = 2  # a backend that failed so often on a workload is not run there again
 TARGET_WIDTH = 0.02  # --budget: rounds are added until intervals are within +- this
 
 
@@ -53,7 +55,7 @@ def parse(argv):
                         help="go on in DIR where it stopped; with a larger --rounds, add rounds")
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds a cell may take (default 60)")
     parser.add_argument("--memory", type=size, metavar="BYTES",
-                        help="memory a cell may take, e.g. 512M (default: half of what is here)")
+                        help="memory a cell may take, e.g. 300Mi (default: half of what is here)")
     parser.add_argument("--budget", type=float, metavar="S",
                         help="seconds for rounds: adds rounds until every interval is within "
                              f"+-{TARGET_WIDTH:.0%}% or the time is spent")
@@ -69,9 +71,12 @@ def positive(text):
 
 
 def size(text):
-    """Bytes, with an optional K, M or G (1024-based)."""
-    scale = {"K": 10, "M": 20, "G": 30}.get(text[-1:].upper(), 0)
-    return positive(text[:-1] if scale else text) << scale
+    """Bytes as the C commands read them: K, M, G are powers of 1000, Ki, Mi, Gi of 1024."""
+    match = re.fullmatch(r"(\d+)(?:([kKMG])(i?))?", text)
+    if not match:
+        raise argparse.ArgumentTypeError("expected bytes, such as 300Mi, 1Gi or 2G")
+    power = " KMG".index((match[2] or " ").upper())
+    return positive(match[1]) * (1024 if match[3] else 1000) ** power
 
 
 def say(text):
@@ -268,12 +273,13 @@ def check_all(folder, plan, program):
 
 
 def check_one(program, trace, backend, plan):
-    """The oracle's verdict on a trace, or without one on a seeded stream."""
-    limit = max(120.0, 4 * plan["timeout_s"])  # the oracle is slower than a measurement
+    """The oracle's verdict on a trace, or without one on a seeded stream, within the limits of a cell."""
     with tempfile.TemporaryDirectory(prefix="heapgauge-") as scratch:
         path = Path(scratch) / "verdict.json"
         stream = [trace] if trace else [f"--seed={plan['seed']}", "--threads=2"]
-        code, said = hyperfine.run_one([program, "check", f"--backend={backend}", f"--json={path}", *stream], limit)
+        command = [program, "check", f"--backend={backend}", f"--json={path}", f"--timeout={plan['timeout_s']:g}",
+                   f"--memory={plan['memory_bytes']}", *stream]
+        code, said = hyperfine.run_one(command, plan["timeout_s"] + hyperfine.GRACE_SECONDS)
         if code is None:
             return {"verdict": "timeout", "detail": said}
         try:
@@ -299,6 +305,55 @@ def describe_verdict(verdict):
 def barred(verdicts):
     """(workload, entry) that get no number: the oracle did not say clean."""
     return {(v["workload"], v["backend"]) for v in verdicts if v["verdict"] != "clean" and v["workload"] != plans.SEEDED}
+
+
+# ---- the calls counted, once ----
+
+def count_all(folder, plan, program, out):
+    """Runs each cell once with `--count`, before the rounds: are the calls asked for those that arrive?
+
+    Compilers remove pairs of malloc and free; a benchmark that lost them would measure nothing. Returns the
+    counts, kept one by one.
+    """
+    counts = folder.read_json("counts.json") if folder.exists("counts.json") else []
+    have = {(c["workload"], c["backend"]) for c in counts}
+    for workload in plan["workloads"]:
+        for entry in plan["entries"]:
+            key = (workload["name"], entry["name"])
+            if entry["role"] not in ("baseline", "backend") or key in have or key in out:
+                continue
+            counted = count_one(program, workload, entry["backend"], plan)
+            if counted["status"] != "ok":
+                say(f"counted  {workload['name']} on {entry['name']}: {counted['status']}: {counted['detail']}")
+            counts.append({"workload": workload["name"], "backend": entry["name"], **counted})
+            folder.write_json("counts.json", counts)
+    return counts
+
+
+def count_one(program, workload, backend, plan):
+    """Status, and the operations asked and counted, of one run with every call counted."""
+    iterations = 1 if workload["class"] == "trace" else COUNT_ITERATIONS
+    cell = hyperfine.measure(program, runnable(workload["spec"]), backend, iterations, plan["timeout_s"],
+                             plan["memory_bytes"], "--count")
+    asked, counted = cell.get("operations_asked"), cell.get("operations_counted")
+    status, detail = cell["status"], str(cell.get("detail") or "")
+    if status == "ok" and asked != counted:
+        status, detail = "invalid", f"{asked} operations asked, {counted} counted at the allocator"
+    return {"status": status, "detail": detail, "operations_asked": asked, "operations_counted": counted}
+
+
+def miscounted(counts):
+    """(workload, entry) whose calls did not all arrive: no round would change that."""
+    return {(c["workload"], c["backend"]) for c in counts if c["status"] in ("invalid", "unsupported")}
+
+
+def struck_out(plan, counts, rounds):
+    """(workload, entry) that crashed, hung or ran out of memory STRIKES_MAX times, the counting included."""
+    subject = {e["name"]: plan["baseline"] if e["role"] == "control" else e["name"] for e in plan["entries"]}
+    failed = [(c["workload"], c["backend"]) for c in counts if c["status"] in analysis.STRIKES]
+    failed += [(r["workload"], subject[r["entry"]]) for stored in rounds for r in stored["results"]
+               if r["cell"]["status"] in analysis.STRIKES]
+    return {key for key in failed if failed.count(key) >= STRIKES_MAX}
 
 
 # ---- one iteration count for all ----
@@ -376,14 +431,14 @@ def cells_of_round(plan, number, out):
     return cells
 
 
-def run_rounds(folder, plan, program, out):
+def run_rounds(folder, plan, program, out, counts):
     """Runs the rounds that are missing. Returns all of them."""
     rounds = folder.read_rounds()
     started = time.monotonic()
     begun_at = len(rounds)
     while not enough(rounds, plan, time.monotonic() - started, begun_at):
         number = len(rounds) + 1
-        cells = cells_of_round(plan, number, out)
+        cells = cells_of_round(plan, number, out | struck_out(plan, counts, rounds))
         if not cells:
             say("rounds   nothing to measure: every cell is excluded")
             break
@@ -498,9 +553,11 @@ def main(argv):
     before = machine.reading()
     verdicts = check_all(folder, plan, program)
     out = barred(verdicts)
-    calibrate(folder, plan, program, out)
+    counts = count_all(folder, plan, program, out)
+    out |= miscounted(counts)
+    calibrate(folder, plan, program, out | {(c["workload"], c["backend"]) for c in counts if c["status"] != "ok"})
     rounds_before = len(folder.read_rounds())
-    rounds = run_rounds(folder, plan, program, out)
+    rounds = run_rounds(folder, plan, program, out, counts)
     write_context(folder, program, known, plan, before, rounds_before, rounds)
 
     model = report.publish(folder)

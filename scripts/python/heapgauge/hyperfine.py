@@ -81,12 +81,12 @@ def read_cell(path):
     return value, None
 
 
-def measure(program, workload, backend, iterations, timeout_s, memory_bytes):
-    """One cell outside a round (calibration): its JSON, or a made-up one that says what went wrong."""
+def measure(program, workload, backend, iterations, timeout_s, memory_bytes, *more):
+    """One cell outside a round (counting, calibration): its JSON, or a made-up one that says what went wrong."""
     with tempfile.TemporaryDirectory(prefix="heapgauge-") as folder:
         path = Path(folder) / "cell.json"
         command = cell_command(program, workload, backend, iterations, timeout_s, memory_bytes)
-        code, said = run_one([*command, f"--json={path}"], timeout_s + GRACE_SECONDS)
+        code, said = run_one([*command, *more, f"--json={path}"], timeout_s + GRACE_SECONDS)
         cell, problem = read_cell(path)
     if cell is not None:
         return cell

@@ -15,7 +15,7 @@ from .errors import EXIT_FINDING, EXIT_WELL, Trouble
 from .exporters import words
 from .exporters.markdown import aligned
 
-RAW = ("plan.json", "backends.json", "verdicts.json", "context.json", store.MANIFEST)
+RAW = ("plan.json", "backends.json", "verdicts.json", "counts.json", "context.json", store.MANIFEST)
 
 
 def copy_part(source, target):

@@ -19,9 +19,10 @@ def load(folder):
         context = folder.read_json("context.json")
     else:
         context = {}  # the run was stopped before its first session ended
+    counts = folder.read_json("counts.json") if folder.exists("counts.json") or "counts.json" in folder.sums else []
     try:
         return analysis.build(plan, folder.read_json("backends.json"), verdicts, context, rounds,
-                              name=folder.path.resolve().name)
+                              name=folder.path.resolve().name, counts=counts)
     except (KeyError, TypeError, AttributeError, StopIteration) as error:
         raise Trouble(f"{folder.path}: its files do not fit together ({type(error).__name__}: {error}): made "
                       "by another version of heapgauge?") from None
