@@ -4,6 +4,7 @@
 
 /* The one file that knows both bench and fuzz: it is the product's main. */
 #include "../../fuzz/commands.h"
+#include "../frag/frag.h"
 #include "../record/record.h"
 #include "../trace/commands.h"
 
@@ -22,6 +23,8 @@ static const struct command {
     {"backends", "which allocators are here, which file serves them, what they can do",
      hg_cmd_backends, false},
     {"bench", "benchmarks with Google Benchmark's flags and formats", hg_cmd_bench, false},
+    {"frag", "memory wasted under programs made to waste it, beside the bounds", hg_frag_main,
+     false},
     {"record", "record the allocations of a program into a trace", hg_record_main, false},
     {"show", "a trace as text, and back", hg_show_main, false},
     {"stat", "what a trace holds: kinds, sizes, lifetimes, threads", hg_stat_main, false},
