@@ -139,8 +139,9 @@ enum hg_status hg_backend_open(const char *spec, const hg_backend **out, char *w
         }
     }
     if (!*spec || strlen(spec) >= SPEC_MAX || opened_count == OPENED_MAX) {
-        snprintf(why, why_size, "%s", !*spec ? "empty backend name; see: heapgauge backends"
-                                             : "backend name too long, or too many backends");
+        snprintf(why, why_size, "%s",
+                 !*spec ? "empty backend name; see: heapgauge backends"
+                        : "backend name too long, or too many backends");
         return HG_ERR_USAGE;
     }
     hg_backend backend = {0};

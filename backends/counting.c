@@ -118,8 +118,8 @@ static size_t counting_purge(const hg_backend *self) {
     return inner->purge(inner);
 }
 
-#define WRAP(face, function, wrapper)                                                             \
-    if (inner->face.function)                                                                     \
+#define WRAP(face, function, wrapper)                                                              \
+    if (inner->face.function)                                                                      \
         backend->face.function = (wrapper);
 
 enum hg_status hg__counting_open(const hg_backend *wrapped, hg_backend *backend) {

@@ -234,7 +234,8 @@ bool hg_intervals_overlap(const hg_intervals *set, uintptr_t begin, uintptr_t en
         }
         return false;
     }
-    for (size_t i = 0; i < set->table_capacity; i++) { /* a range longer than the table: walk that */
+    for (size_t i = 0; i < set->table_capacity;
+         i++) { /* a range longer than the table: walk that */
         const struct chunk *chunk = set->table[i];
         if (chunk && chunk->number >= first && chunk->number <= last &&
             chunk_overlaps(set, chunk, begin, end, id))

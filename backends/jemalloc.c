@@ -73,8 +73,7 @@ static void read_settings(char *text, size_t text_size) {
 static enum hg_status je_open(hg_backend *backend, char *why, size_t why_size) {
     static char settings[160];
     void *library;
-    enum hg_status status =
-        hg__library_load("libjemalloc.so.2", backend, &library, why, why_size);
+    enum hg_status status = hg__library_load("libjemalloc.so.2", backend, &library, why, why_size);
     if (status != HG_OK)
         return status;
     *(void **)&je.mallocx = dlsym(library, "mallocx");
@@ -85,8 +84,7 @@ static enum hg_status je_open(hg_backend *backend, char *why, size_t why_size) {
         snprintf(why, why_size, "%s has no mallocx family: not a jemalloc", backend->facts.path);
         return HG_ERR_UNAVAILABLE;
     }
-    backend->layout =
-        (struct hg_layout_face){je_alloc, je_alloc_zeroed, je_realloc, je_dealloc};
+    backend->layout = (struct hg_layout_face){je_alloc, je_alloc_zeroed, je_realloc, je_dealloc};
     backend->purge = je_purge;
     const char *version = NULL;
     size_t size = sizeof version;

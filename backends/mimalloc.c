@@ -42,8 +42,7 @@ static size_t mi_purge(const hg_backend *self) {
 static enum hg_status mi_open(hg_backend *backend, char *why, size_t why_size) {
     static char version[16];
     void *library;
-    enum hg_status status =
-        hg__library_load("libmimalloc.so.2", backend, &library, why, why_size);
+    enum hg_status status = hg__library_load("libmimalloc.so.2", backend, &library, why, why_size);
     if (status != HG_OK)
         return status;
     *(void **)&mi.malloc_aligned = dlsym(library, "mi_malloc_aligned");
@@ -52,18 +51,18 @@ static enum hg_status mi_open(hg_backend *backend, char *why, size_t why_size) {
     *(void **)&mi.free_size_aligned = dlsym(library, "mi_free_size_aligned");
     *(void **)&mi.collect = dlsym(library, "mi_collect");
     *(void **)&mi.version = dlsym(library, "mi_version");
-    if (!mi.malloc_aligned || !mi.zalloc_aligned || !mi.realloc_aligned ||
-        !mi.free_size_aligned || !mi.collect || !mi.version) {
+    if (!mi.malloc_aligned || !mi.zalloc_aligned || !mi.realloc_aligned || !mi.free_size_aligned ||
+        !mi.collect || !mi.version) {
         snprintf(why, why_size, "%s has no mi_ functions: not a mimalloc", backend->facts.path);
         return HG_ERR_UNAVAILABLE;
     }
-    backend->layout =
-        (struct hg_layout_face){mi_alloc, mi_alloc_zeroed, mi_realloc, mi_dealloc};
+    backend->layout = (struct hg_layout_face){mi_alloc, mi_alloc_zeroed, mi_realloc, mi_dealloc};
     backend->purge = mi_purge;
     /* mi_version() counts major*100 + minor*10 + patch in 1.x and 2.0, two digits each later. */
     int number = mi.version();
     if (number >= 1000)
-        snprintf(version, sizeof version, "%d.%d.%d", number / 1000, number / 100 % 10, number % 100);
+        snprintf(version, sizeof version, "%d.%d.%d", number / 1000, number / 100 % 10,
+                 number % 100);
     else
         snprintf(version, sizeof version, "%d.%d.%d", number / 100, number / 10 % 10, number % 10);
     backend->facts.version = version;

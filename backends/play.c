@@ -210,8 +210,9 @@ size_t hg__play_layout(const hg_backend *backend, struct hg_played *slots, const
         case HG_OP_ALLOC_ZEROED:
             if (!empty)
                 return i;
-            ptr = op.kind == HG_OP_ALLOC ? face->alloc(backend, (hg_layout){op.size, op.arg})
-                                         : face->alloc_zeroed(backend, (hg_layout){op.size, op.arg});
+            ptr = op.kind == HG_OP_ALLOC
+                      ? face->alloc(backend, (hg_layout){op.size, op.arg})
+                      : face->alloc_zeroed(backend, (hg_layout){op.size, op.arg});
             slot->ptr = ptr;
             slot->size_align = pack(op.size, op.arg) | BY_LAYOUT;
             if (!ptr)

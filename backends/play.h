@@ -6,8 +6,8 @@
 
 /* What a slot holds. 16 bytes, so that four share a cache line. */
 struct hg_played {
-    void *ptr;            /* NULL: empty */
-    uint64_t size_align;  /* size << 6 | log2 of the alignment; bit 63: by the layout face */
+    void *ptr;           /* NULL: empty */
+    uint64_t size_align; /* size << 6 | log2 of the alignment; bit 63: by the layout face */
 };
 
 struct hg_play_tally {

@@ -60,7 +60,7 @@ struct play {
     struct worker *workers;
     unsigned worker_end; /* thread numbers seen: 0 .. worker_end-1 */
     hg_op *queue;
-    uint32_t *run_length; /* at the first operation of a run: its length */
+    uint32_t *run_length;     /* at the first operation of a run: its length */
     uint32_t *position_index; /* queued operation -> its index in the window */
     hg_op *window;
     size_t window_count;
@@ -91,9 +91,9 @@ static bool grow(void *table, size_t *capacity, size_t needed, size_t entry_size
     size_t target = *capacity ? *capacity : 4096;
     while (target < needed)
         target *= 2;
-    void *bigger = *pointer ? mremap(*pointer, *capacity * entry_size, target * entry_size,
-                                     MREMAP_MAYMOVE)
-                            : map_bytes(target * entry_size);
+    void *bigger =
+        *pointer ? mremap(*pointer, *capacity * entry_size, target * entry_size, MREMAP_MAYMOVE)
+                 : map_bytes(target * entry_size);
     if (!bigger || bigger == MAP_FAILED)
         return false;
     *pointer = bigger;
@@ -109,8 +109,9 @@ static enum hg_status fail(struct play *play, enum hg_status status, uint64_t in
 }
 
 static enum hg_status wrong_stream(struct play *play, uint64_t index) {
-    return fail(play, HG_ERR_FORMAT, index,
-                "the stream is wrong: it allocates into a full slot, or frees through the wrong face");
+    return fail(
+        play, HG_ERR_FORMAT, index,
+        "the stream is wrong: it allocates into a full slot, or frees through the wrong face");
 }
 
 static void add_tally(struct hg_play_result *result, const struct hg_play_tally *tally) {
@@ -146,8 +147,8 @@ static size_t play_run(struct play *play, const hg_op *ops, size_t count,
         while (plain < count && ops[plain].kind < HG_OP_PURGE)
             plain++;
         size_t played = config->face == HG_FACE_LAYOUT
-                            ? hg__play_layout(config->backend, play->slots, ops + done, plain - done,
-                                              config->touch, tally)
+                            ? hg__play_layout(config->backend, play->slots, ops + done,
+                                              plain - done, config->touch, tally)
                             : hg__play_libc(config->backend, play->slots, ops + done, plain - done,
                                             config->touch, tally);
         done += played;
@@ -205,9 +206,8 @@ static size_t until_peak(const struct play *play, uint64_t first, size_t count) 
 
 static enum hg_status play_block(struct play *play, const hg_op *ops, size_t count,
                                  uint64_t first) {
-    if (!play->config->oracle &&
-        !grow(&play->slots, &play->slot_capacity, (size_t)slot_max(ops, count) + 1,
-              sizeof *play->slots))
+    if (!play->config->oracle && !grow(&play->slots, &play->slot_capacity,
+                                       (size_t)slot_max(ops, count) + 1, sizeof *play->slots))
         return fail(play, HG_ERR_MEMORY, first, "out of memory for the slot table");
     if (play->config->oracle) {
         struct hg_play_tally tally = {0};
@@ -346,8 +346,7 @@ static void mark_runs(struct play *play, const struct worker *worker) {
         } else if (play->config->mode == HG_PLAY_TURNS) {
             do /* consecutive in the recorded order */
                 stop++;
-            while (stop < end &&
-                   play->position_index[stop] == play->position_index[stop - 1] + 1);
+            while (stop < end && play->position_index[stop] == play->position_index[stop - 1] + 1);
         } else {
             bool awaited = false;
             while (stop < end && !awaited && play->queue[stop].kind != HG_OP_WAIT)

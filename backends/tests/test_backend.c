@@ -40,9 +40,9 @@ static void registered_backends(void **state) {
     (void)state;
     static const struct {
         const char *name, *file;
-    } rows[] = {{"system", "libc.so"},           {"jemalloc", "libjemalloc"},
-                {"mimalloc", "libmimalloc"},     {"tcmalloc", "libtcmalloc"},
-                {"core", "test_backend"},        {"libtcmalloc_minimal.so.4", "libtcmalloc"}};
+    } rows[] = {{"system", "libc.so"},       {"jemalloc", "libjemalloc"},
+                {"mimalloc", "libmimalloc"}, {"tcmalloc", "libtcmalloc"},
+                {"core", "test_backend"},    {"libtcmalloc_minimal.so.4", "libtcmalloc"}};
 #if defined(HG_SANITIZED)
     const size_t count = 0; /* the sanitizer's own malloc serves the process */
 #else

@@ -189,8 +189,8 @@ static void judge_child(const struct hg_contained *child, struct measured *measu
         snprintf(detail, sizeof detail, "ended by itself with exit status %d", child->exit_status);
         break;
     }
-    const char *status = child->outcome == HG_OUTCOME_EXITED ? "crashed"
-                                                             : hg_outcome_name(child->outcome);
+    const char *status =
+        child->outcome == HG_OUTCOME_EXITED ? "crashed" : hg_outcome_name(child->outcome);
     say(measured, status, detail);
 }
 
@@ -277,10 +277,14 @@ static int measure(struct cell *cell) {
 int hg_cmd_cell(int argc, char **argv) {
     enum { BACKEND = 256, JSON, OPS, FACE, COUNT, TIMEOUT, MEMORY };
     static const struct option options[] = {
-        {"backend", required_argument, NULL, BACKEND}, {"json", required_argument, NULL, JSON},
-        {"ops", required_argument, NULL, OPS},         {"face", required_argument, NULL, FACE},
-        {"count", no_argument, NULL, COUNT},           {"timeout", required_argument, NULL, TIMEOUT},
-        {"memory", required_argument, NULL, MEMORY},   {"help", no_argument, NULL, 'h'},
+        {"backend", required_argument, NULL, BACKEND},
+        {"json", required_argument, NULL, JSON},
+        {"ops", required_argument, NULL, OPS},
+        {"face", required_argument, NULL, FACE},
+        {"count", no_argument, NULL, COUNT},
+        {"timeout", required_argument, NULL, TIMEOUT},
+        {"memory", required_argument, NULL, MEMORY},
+        {"help", no_argument, NULL, 'h'},
         {0},
     };
     struct cell cell = {.iterations = 1000000, .limits = {.timeout_s = 600}};

@@ -254,9 +254,24 @@ static int check_backend(const hg_backend *backend, const char *spec, void *cont
 }
 
 enum {
-    OPT_BACKEND = 256, OPT_FACE, OPT_SINGLE, OPT_STRICT, OPT_NO_WAIVERS, OPT_CUT_OK, OPT_SEED, OPT_OPS, OPT_LIVE,
-    OPT_SIZE_MAX, OPT_THREADS, OPT_LAYOUT, OPT_ENVIRONMENT, OPT_TIMES, OPT_TIMEOUT, OPT_MEMORY,
-    OPT_ORACLE_FAULT, OPT_JSON,
+    OPT_BACKEND = 256,
+    OPT_FACE,
+    OPT_SINGLE,
+    OPT_STRICT,
+    OPT_NO_WAIVERS,
+    OPT_CUT_OK,
+    OPT_SEED,
+    OPT_OPS,
+    OPT_LIVE,
+    OPT_SIZE_MAX,
+    OPT_THREADS,
+    OPT_LAYOUT,
+    OPT_ENVIRONMENT,
+    OPT_TIMES,
+    OPT_TIMEOUT,
+    OPT_MEMORY,
+    OPT_ORACLE_FAULT,
+    OPT_JSON,
 };
 
 static const struct option options[] = {
@@ -366,8 +381,13 @@ static bool take_option(struct check *check, int option, const char *value, cons
 
 int hg_cmd_check(int argc, char **argv) {
     struct check check = {
-        .stream = {.command = "check", .seed = 1, .operations = 200000, .live_blocks = 1000,
-                   .size_max = 4096, .threads = 1, .hostile = true},
+        .stream = {.command = "check",
+                   .seed = 1,
+                   .operations = 200000,
+                   .live_blocks = 1000,
+                   .size_max = 4096,
+                   .threads = 1,
+                   .hostile = true},
         .limits = {.timeout_s = 300},
         .times = 1,
     };
@@ -382,11 +402,13 @@ int hg_cmd_check(int argc, char **argv) {
         if (option == '?')
             return HG_EXIT_USAGE;
         if (!take_option(&check, option, optarg, &backends, &single))
-            return hg_usage_error("check", "--%s=%s: not a value it takes; see: heapgauge help check",
+            return hg_usage_error("check",
+                                  "--%s=%s: not a value it takes; see: heapgauge help check",
                                   options[index].name, optarg);
     }
     if (argc - optind > 1)
-        return hg_usage_error("check", "one trace at a time; '%s' is one too many", argv[optind + 1]);
+        return hg_usage_error("check", "one trace at a time; '%s' is one too many",
+                              argv[optind + 1]);
     if (check.json && (strchr(backends, ',') || strcmp(backends, "all") == 0))
         return hg_usage_error("check", "--json is for one backend; name it with --backend=");
     check.stream.trace = optind < argc ? argv[optind] : NULL;

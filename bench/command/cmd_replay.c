@@ -52,7 +52,8 @@ static int replay_in_child(void *argument) {
 
 static void print_result(const hg_backend *backend, const struct hg_play_result *r) {
     double operations = r->operations ? (double)r->operations : 1;
-    printf("%-10s %10" PRIu64 " operations %8.3f s %7.1f ns/op   peak %8.1f MiB   at live peak %8.1f "
+    printf("%-10s %10" PRIu64
+           " operations %8.3f s %7.1f ns/op   peak %8.1f MiB   at live peak %8.1f "
            "MiB   %" PRIu64 " thread%s",
            backend->facts.name, r->operations, (double)r->time_ns * 1e-9,
            (double)r->time_ns / operations, (double)r->rss_peak_bytes / 1048576,
@@ -93,10 +94,14 @@ static int replay_backend(const hg_backend *backend, const char *spec, void *con
 int hg_cmd_replay(int argc, char **argv) {
     enum { BACKEND = 256, FACE, SINGLE, NO_TOUCH, CUT_OK, TIMEOUT, MEMORY };
     static const struct option options[] = {
-        {"backend", required_argument, NULL, BACKEND}, {"face", required_argument, NULL, FACE},
-        {"single", no_argument, NULL, SINGLE},         {"no-touch", no_argument, NULL, NO_TOUCH},
-        {"cut-ok", no_argument, NULL, CUT_OK},         {"timeout", required_argument, NULL, TIMEOUT},
-        {"memory", required_argument, NULL, MEMORY},   {"help", no_argument, NULL, 'h'},
+        {"backend", required_argument, NULL, BACKEND},
+        {"face", required_argument, NULL, FACE},
+        {"single", no_argument, NULL, SINGLE},
+        {"no-touch", no_argument, NULL, NO_TOUCH},
+        {"cut-ok", no_argument, NULL, CUT_OK},
+        {"timeout", required_argument, NULL, TIMEOUT},
+        {"memory", required_argument, NULL, MEMORY},
+        {"help", no_argument, NULL, 'h'},
         {0},
     };
     struct replay replay = {.stream = {.command = "replay"},

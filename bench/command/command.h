@@ -43,9 +43,9 @@ int hg_each_backend(const char *command, const char *list,
 /* ---- session.c: a stream to play, from a trace or a seed ---- */
 
 struct hg_session_options {
-    const char *command;   /* for messages */
-    const char *trace;     /* path; NULL: a seeded stream */
-    bool cut_ok;           /* play what there is of a cut trace */
+    const char *command; /* for messages */
+    const char *trace;   /* path; NULL: a seeded stream */
+    bool cut_ok;         /* play what there is of a cut trace */
     uint64_t seed, operations, live_blocks, size_max;
     unsigned threads;
     bool layout_stream, hostile, environment;

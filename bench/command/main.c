@@ -31,8 +31,8 @@ static const struct command {
     {"replay", "play a trace on a backend, and time it", hg_cmd_replay, false},
     {"check", "the oracle's verdict on a trace or a seeded stream", hg_cmd_check, false},
     {"fuzz", "campaigns: which promise breaks, and the smallest reproducer", hg_fuzz_main, false},
-    {"reduce", "the smallest stream that still breaks the same promise, as text and C", hg_reduce_main,
-     false},
+    {"reduce", "the smallest stream that still breaks the same promise, as text and C",
+     hg_reduce_main, false},
     {"compare", "rounds of workloads on backends, into results/NAME/", NULL, false},
     {"report", "tables from a folder of results", NULL, false},
     {"gate", "exit 1 on a proven regression between two folders of results", NULL, false},
@@ -48,10 +48,11 @@ static void print_usage(FILE *out) {
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (!commands[i].is_internal)
             fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].what);
-    fprintf(out, "\n  heapgauge help COMMAND     the options of a command\n"
-                 "  heapgauge --version\n\n"
-                 "Exit status: 0 all well, 1 a finding (a broken promise, a proven regression, a noisy\n"
-                 "A/A), 2 usage or environment.\n");
+    fprintf(out,
+            "\n  heapgauge help COMMAND     the options of a command\n"
+            "  heapgauge --version\n\n"
+            "Exit status: 0 all well, 1 a finding (a broken promise, a proven regression, a noisy\n"
+            "A/A), 2 usage or environment.\n");
 }
 
 static const char *command_name(size_t index) {

@@ -23,8 +23,8 @@ bool hg_parse_u64(const char *text, uint64_t *out) {
         const char *suffix;
         uint64_t factor;
     } units[] = {
-        {"", 1},           {"k", 1000},       {"K", 1000},       {"M", 1000000},
-        {"G", 1000000000}, {"Ki", 1u << 10},  {"Mi", 1u << 20},  {"Gi", 1u << 30},
+        {"", 1},           {"k", 1000},      {"K", 1000},      {"M", 1000000},
+        {"G", 1000000000}, {"Ki", 1u << 10}, {"Mi", 1u << 20}, {"Gi", 1u << 30},
     };
     if (*text < '0' || *text > '9')
         return false;

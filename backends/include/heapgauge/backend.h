@@ -53,13 +53,13 @@ enum hg_zero_policy {
 };
 
 struct hg_facts {
-    const char *name;     /* "jemalloc" */
-    const char *version;  /* as the library itself reports it; "unknown" if it can't */
-    const char *path;     /* the file that really serves the calls, found by address */
-    const char *package;  /* Debian package to install; NULL if none */
-    const char *tunables; /* settings in force, as text; NULL if none are known */
-    size_t align_min;     /* guaranteed for every size >= it, bytes */
-    size_t align_max;     /* largest alignment it serves, bytes */
+    const char *name;                 /* "jemalloc" */
+    const char *version;              /* as the library itself reports it; "unknown" if it can't */
+    const char *path;                 /* the file that really serves the calls, found by address */
+    const char *package;              /* Debian package to install; NULL if none */
+    const char *tunables;             /* settings in force, as text; NULL if none are known */
+    size_t align_min;                 /* guaranteed for every size >= it, bytes */
+    size_t align_max;                 /* largest alignment it serves, bytes */
     enum hg_zero_policy malloc_zero;  /* malloc(0) */
     enum hg_zero_policy realloc_zero; /* realloc(p, 0) */
     bool frees; /* false: never frees, so footprint and reuse say nothing (null backend) */

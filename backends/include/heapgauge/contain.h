@@ -12,8 +12,9 @@ extern "C" {
 #endif
 
 struct hg_limits {
-    double timeout_s;      /* wall time; 0: none */
-    uint64_t memory_bytes; /* resident memory of the child, polled; 0: three quarters of what is free */
+    double timeout_s; /* wall time; 0: none */
+    uint64_t
+        memory_bytes; /* resident memory of the child, polled; 0: three quarters of what is free */
 };
 
 enum hg_outcome {

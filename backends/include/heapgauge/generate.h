@@ -17,8 +17,8 @@ struct hg_generator_config {
     uint32_t size_max;    /* bytes, for all but one in a hundred; at least 1 */
     uint16_t threads;     /* 1: all on thread 0 */
     bool layout_face;     /* layout operations instead of those of libc */
-    bool hostile;         /* also arguments that must be refused: overflowing sizes, bad alignments */
-    bool environment;     /* also forks (rarely) and purges */
+    bool hostile;     /* also arguments that must be refused: overflowing sizes, bad alignments */
+    bool environment; /* also forks (rarely) and purges */
 };
 
 typedef struct hg_generator hg_generator;

@@ -19,18 +19,18 @@ extern "C" {
 /* Numbers are part of the trace format: never renumber, only append. */
 enum hg_op_kind {
     /* libc face                           size            arg                      */
-    HG_OP_MALLOC = 0,          /*          bytes           -                        */
-    HG_OP_CALLOC = 1,          /*          element bytes   element count            */
-    HG_OP_REALLOC = 2,         /*          new bytes       -                        */
-    HG_OP_REALLOCARRAY = 3,    /*          element bytes   element count            */
-    HG_OP_FREE = 4,            /*          -               -                        */
-    HG_OP_ALIGNED_ALLOC = 5,   /*          bytes           alignment                */
-    HG_OP_POSIX_MEMALIGN = 6,  /*          bytes           alignment                */
-    HG_OP_MEMALIGN = 7,        /*          bytes           alignment                */
-    HG_OP_VALLOC = 8,          /*          bytes           -                        */
-    HG_OP_PVALLOC = 9,         /*          bytes           -                        */
-    HG_OP_USABLE_SIZE = 10,    /*          -               -                        */
-    HG_OP_FREE_SIZED = 11,     /*          -               - (the block's own size) */
+    HG_OP_MALLOC = 0,              /*          bytes           -                        */
+    HG_OP_CALLOC = 1,              /*          element bytes   element count            */
+    HG_OP_REALLOC = 2,             /*          new bytes       -                        */
+    HG_OP_REALLOCARRAY = 3,        /*          element bytes   element count            */
+    HG_OP_FREE = 4,                /*          -               -                        */
+    HG_OP_ALIGNED_ALLOC = 5,       /*          bytes           alignment                */
+    HG_OP_POSIX_MEMALIGN = 6,      /*          bytes           alignment                */
+    HG_OP_MEMALIGN = 7,            /*          bytes           alignment                */
+    HG_OP_VALLOC = 8,              /*          bytes           -                        */
+    HG_OP_PVALLOC = 9,             /*          bytes           -                        */
+    HG_OP_USABLE_SIZE = 10,        /*          -               -                        */
+    HG_OP_FREE_SIZED = 11,         /*          -               - (the block's own size) */
     HG_OP_FREE_ALIGNED_SIZED = 12, /*      -               - (its size, alignment)  */
     /* layout face */
     HG_OP_ALLOC = 13,          /*          bytes           alignment                */

@@ -25,12 +25,12 @@ enum hg_face {
 /* Faults of the oracle itself, for the test that proves that each check is needed. */
 enum hg_oracle_fault {
     HG_ORACLE_SOUND = 0,
-    HG_ORACLE_NO_ALIGNMENT,     /* never checks alignment */
-    HG_ORACLE_SKIP_SLOT_0,      /* checks no content in slot 0 */
-    HG_ORACLE_ONE_BYTE,         /* verifies only the first byte of a block */
-    HG_ORACLE_MAX_ALIGN_ONLY,   /* compares with alignof(max_align_t), whatever was asked */
-    HG_ORACLE_SKIP_REALLOC,     /* checks no content after a reallocation */
-    HG_ORACLE_COUNTER_WRAPS,    /* a live-byte budget that wraps below zero ends the run */
+    HG_ORACLE_NO_ALIGNMENT,   /* never checks alignment */
+    HG_ORACLE_SKIP_SLOT_0,    /* checks no content in slot 0 */
+    HG_ORACLE_ONE_BYTE,       /* verifies only the first byte of a block */
+    HG_ORACLE_MAX_ALIGN_ONLY, /* compares with alignof(max_align_t), whatever was asked */
+    HG_ORACLE_SKIP_REALLOC,   /* checks no content after a reallocation */
+    HG_ORACLE_COUNTER_WRAPS,  /* a live-byte budget that wraps below zero ends the run */
     HG_ORACLE_FAULT_COUNT,
 };
 const char *hg_oracle_fault_name(unsigned fault);

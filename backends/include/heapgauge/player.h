@@ -16,8 +16,9 @@ extern "C" {
 struct hg_source {
     enum hg_status (*next)(void *context, const hg_op **ops, size_t *count, uint64_t *first_index);
     void *context;
-    uint64_t slot_count;          /* slots used at most; 0: not known (single and turns only) */
-    uint64_t live_peak_operation; /* operation after which live bytes are greatest; UINT64_MAX: unknown */
+    uint64_t slot_count; /* slots used at most; 0: not known (single and turns only) */
+    uint64_t
+        live_peak_operation; /* operation after which live bytes are greatest; UINT64_MAX: unknown */
 };
 
 enum hg_play_mode {

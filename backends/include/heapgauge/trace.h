@@ -47,9 +47,9 @@ extern "C" {
 #endif
 
 #define HG_TRACE_VERSION         1
-#define HG_TRACE_BLOCK_OPS       65536u      /* operations a full block holds */
-#define HG_TRACE_BLOCK_BYTES_MAX (4u << 20)  /* a block's content, uncompressed */
-#define HG_TRACE_SLOTS_MAX       (1u << 28)  /* slots: 0 .. this - 1 */
+#define HG_TRACE_BLOCK_OPS       65536u     /* operations a full block holds */
+#define HG_TRACE_BLOCK_BYTES_MAX (4u << 20) /* a block's content, uncompressed */
+#define HG_TRACE_SLOTS_MAX       (1u << 28) /* slots: 0 .. this - 1 */
 #define HG_TRACE_THREADS_MAX     65535u
 
 /* Totals, in the END frame in this order. Live bytes are those asked for. */
@@ -61,12 +61,12 @@ struct hg_trace_totals {
     uint64_t live_bytes_peak;
     uint64_t live_bytes_peak_operation; /* index of the operation that reached it */
     uint64_t live_blocks_peak;
-    uint64_t live_bytes_end;   /* never freed */
+    uint64_t live_bytes_end; /* never freed */
     uint64_t live_blocks_end;
-    uint64_t dropped_count;    /* events the recorder had to drop */
+    uint64_t dropped_count;      /* events the recorder had to drop */
     uint64_t unknown_free_count; /* frees of blocks allocated before recording began */
-    uint64_t was_cut;          /* 1: the program did not end in order (killed, or still running) */
-    uint64_t exit_status;      /* as waitpid gives it; UINT64_MAX: not known */
+    uint64_t was_cut;     /* 1: the program did not end in order (killed, or still running) */
+    uint64_t exit_status; /* as waitpid gives it; UINT64_MAX: not known */
 };
 
 /* ---- writing ---- */
@@ -92,8 +92,8 @@ typedef struct hg_trace_reader hg_trace_reader;
 
 /* Opens a trace. On failure *out is untouched and `why` (may be NULL) gets one line that says what is
  * wrong and at which byte. */
-HG_WARN_UNUSED enum hg_status hg_trace_reader_open(const char *path, hg_trace_reader **out, char *why,
-                                                   size_t why_size);
+HG_WARN_UNUSED enum hg_status hg_trace_reader_open(const char *path, hg_trace_reader **out,
+                                                   char *why, size_t why_size);
 /* The HEAD frame's text, NUL-terminated; owned by the reader. */
 const char *hg_trace_reader_header(const hg_trace_reader *reader);
 /* Copies the value of a header line into `value`. False iff there is no such key. */
