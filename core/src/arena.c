@@ -11,6 +11,9 @@ enum {
     RETAIN_EXTRA_MAX = 64 << 20, /* dirty bytes allowed to a program that keeps missing them */
     COMMIT_STEP_SIZE = 4 << 20,
     RETAIN_SPAN_MS = 1000,
+    DIRTY_SPAN_MS = 64,      /* dirty memory not needed for so long may go */
+    TRIM_MIN_SIZE = 4 << 20, /* growth or loss below this is not worth looking for holes */
+    TRIM_SPAN_MS = 100,
 };
 
 static unsigned bin_of(size_t length) {
@@ -204,23 +207,49 @@ static bool request_fails(struct hg__arena *a) {
     return a->fail_at && a->request_count >= a->fail_at;
 }
 
-static size_t take(struct hg__arena *a, size_t length, size_t align, bool *zeroed) {
-    size_t g = find(a, length, align);
-    if (g)
-        return take_from(a, g, length, align, zeroed);
-    *zeroed = a->os;
-    return take_frontier(a, length, align);
+/* `length` granules of memory that is not resident are wanted: what is dirty gives way where
+ * memory would otherwise grow a quarter beyond what was ever in use. */
+static void make_room(struct hg__arena *a, size_t length) {
+    size_t peak = a->used + length > a->peak ? a->used + length : a->peak;
+    size_t most = peak + peak / 4 + ((size_t)RETAIN_MIN_SIZE >> a->shift);
+    size_t will = a->used + length + a->dirty;
+    if (will > most && a->dirty)
+        purge_to(a, will - most < a->dirty ? a->dirty - (will - most) : 0);
 }
 
-/* `used` changed. When it is an eighth away from where heaps were last trimmed it is time again:
- * before memory grows further, or because what was freed leaves slabs with few slots in use. */
-static void count_use(struct hg__arena *a, size_t more, size_t less) {
-    a->used = a->used + more - less;
-    size_t slack = a->trim_mark / 8 + ((size_t)RETAIN_MIN_SIZE >> a->shift);
-    if (a->used > a->trim_mark + slack || a->used + slack < a->trim_mark) {
-        a->trim_mark = a->used;
-        __atomic_store_n(&a->trim_due, a->os, __ATOMIC_RELAXED);
+static size_t take(struct hg__arena *a, size_t length, size_t align, bool *zeroed) {
+    size_t g = find(a, length, align);
+    if (g && hg__run(a, g)->dirty) {
+        g = take_from(a, g, length, align, zeroed);
+        if (a->dirty < a->dirty_low)
+            a->dirty_low = a->dirty;
+        return g;
     }
+    make_room(a, length);
+    *zeroed = a->os;
+    g = find(a, length, align); /* purging may have merged runs */
+    return g ? take_from(a, g, length, align, zeroed) : take_frontier(a, length, align);
+}
+
+/* `used` changed. Heaps are trimmed before memory grows by a quarter more than ever, and when half
+ * is gone, which leaves slabs with few slots in use; seldom, because what is given back and then
+ * wanted again costs a page fault each. */
+static void count_use(struct hg__arena *a, size_t more, size_t less) {
+    size_t least = (size_t)TRIM_MIN_SIZE >> a->shift;
+    a->used = a->used + more - less;
+    if (a->used > a->peak)
+        a->peak = a->used;
+    if (a->used / 2 > a->drop_mark)
+        a->drop_mark = a->used / 2;
+    if (a->used > a->grow_mark) {
+        a->grow_mark = a->used + a->used / 4 + least;
+    } else if (a->used + least / 2 < a->drop_mark && hg__os_now_ms() - a->trim_ms >= TRIM_SPAN_MS) {
+        a->drop_mark = a->used / 2;
+        a->trim_ms = hg__os_now_ms();
+    } else {
+        return;
+    }
+    __atomic_store_n(&a->trim_due, a->os, __ATOMIC_RELAXED);
 }
 
 /* Memory known to be clean goes to a large block: if it was purged just now, that was too early;
@@ -255,18 +284,31 @@ size_t hg__arena_take(struct hg__arena *a, size_t length, size_t align, enum hg_
     return g;
 }
 
-/* Dirty memory up to an eighth of what is used may wait for its next use. Without a thread of our
- * own the clock only counts at a call, so the bound is on amount, not age; a program that takes
- * large blocks soon after they were purged is allowed more, for as long as it does so. */
+/* Dirty memory up to an eighth of what is used may wait for its next use, and more for as long as
+ * it is used again: only what was never needed during DIRTY_SPAN_MS goes. When most of the memory
+ * is free at once all goes but that eighth, for without a thread of our own there may be no later
+ * call. A program that takes large blocks soon after they were purged is allowed more. */
 static void purge_if_due(struct hg__arena *a) {
-    size_t limit = a->used / 8 + ((size_t)RETAIN_MIN_SIZE >> a->shift);
-    if (!a->os || a->dirty <= limit + a->retain_extra)
+    size_t limit = a->used / 8 + ((size_t)RETAIN_MIN_SIZE >> a->shift) + a->retain_extra;
+    if (!a->os || a->dirty <= limit) {
+        a->over_ms = 0;
         return;
+    }
+    bool flood = a->dirty > limit + 2 * a->used + ((size_t)TRIM_MIN_SIZE >> a->shift);
     uint64_t now = hg__os_now_ms();
+    if (!a->over_ms) {
+        a->over_ms = now;
+        a->dirty_low = a->dirty;
+    }
+    if (!flood && now - a->over_ms < DIRTY_SPAN_MS)
+        return;
     if (now - a->purge_ms > RETAIN_SPAN_MS)
         a->retain_extra /= 2;
+    size_t keep = flood || limit > a->dirty - a->dirty_low ? limit : a->dirty - a->dirty_low;
     a->purge_ms = now;
-    purge_to(a, (limit + a->retain_extra) / 2);
+    purge_to(a, keep);
+    a->over_ms = now;
+    a->dirty_low = a->dirty;
 }
 
 static void give(struct hg__arena *a, size_t g) {
@@ -379,6 +421,7 @@ static bool lay_out(struct hg__arena *a, char *at, size_t size, unsigned shift, 
     a->base = hg__round_up(next, granule) - granule;
     a->granule_count = count + 1;
     a->frontier = 1;
+    a->grow_mark = (size_t)TRIM_MIN_SIZE >> shift;
     return true;
 }
 

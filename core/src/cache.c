@@ -112,28 +112,28 @@ bool hg__cache_start(void) {
     return done;
 }
 
-/* All bins to the heaps; with `shrink`, limits too go back to the start. */
-static void flush(struct hg__cache *cache, bool shrink) {
+/* All bins to the heaps, and limits back to the start. */
+static void flush(struct hg__cache *cache) {
     for (unsigned class = 1; class < HG__BIN_COUNT; class ++) {
         struct hg__bin *bin = &cache->bins[class];
         void **bottom = bin_bottom(cache, class);
         size_t count = (size_t)(bin->top - bottom);
         __atomic_store_n(&bin->top, bottom, __ATOMIC_RELAXED);
         hg__heap_put(main_heaps, bottom, count, class == HG__OUTBOX ? 0 : class);
-        if (shrink && class != HG__OUTBOX && bin->limit - bottom > BIN_COUNT_START)
+        if (class != HG__OUTBOX && bin->limit - bottom > BIN_COUNT_START)
             bin->limit = bottom + BIN_COUNT_START;
     }
 }
 
 void hg__cache_flush(void) {
     if (hg__thread != &boot && hg__thread != &dead)
-        flush(hg__thread, true);
+        flush(hg__thread);
 }
 
 static void thread_exit(void *value) {
     struct hg__cache *cache = value;
     hg__thread = &dead; /* later destructors go to the heap directly */
-    flush(cache, true);
+    flush(cache);
     hg__lock(&registry_lock);
     cache->next_idle = idle_caches;
     idle_caches = cache;
@@ -212,16 +212,15 @@ static bool attach(void) {
 
 /* ---- slow paths ---- */
 
-/* The arena asks for memory back: empty this cache (its slots pin slabs) and trim the heaps. */
+/* The arena asks for memory back. Caches stay as they are: their slots are resident, and others would
+ * have to become so in their place. */
 static void trim_if_due(void) {
     struct hg__arena *a = &hg__main.arena;
     if (HG_LIKELY(!__atomic_load_n(&a->trim_due, __ATOMIC_RELAXED)))
         return;
     __atomic_store_n(&a->trim_due, false, __ATOMIC_RELAXED);
-    if (hg__thread != &boot && hg__thread != &dead)
-        flush(hg__thread, false);
     for (unsigned i = 0; i < hg__main.heap_count; i++)
-        hg__heap_trim(&main_heaps[i]);
+        hg__heap_trim(&main_heaps[i], false);
 }
 
 static void grow_limit(struct hg__cache *cache, unsigned class) {

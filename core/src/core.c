@@ -208,7 +208,7 @@ static void *resize(struct hg_core *core, void *p, size_t old_size, size_t align
 size_t hg__core_trim(struct hg_core *core, size_t keep) {
     size_t size = 0;
     for (unsigned i = 0; i < core->heap_count; i++)
-        size += hg__heap_trim(&core->heaps[i]);
+        size += hg__heap_trim(&core->heaps[i], true);
     return keep == SIZE_MAX ? size : size + hg__arena_purge(&core->arena, keep);
 }
 

@@ -144,6 +144,7 @@ static size_t slab_take(struct hg__heap *heap, size_t g, void **out, size_t want
 size_t hg__heap_take(struct hg__heap *heap, unsigned class, void **out, size_t want) {
     size_t left = want;
     hg__lock(&heap->lock);
+    heap->classes[class].active = true;
     while (left) {
         size_t g = slab_pick(heap, class);
         if (!g && !(g = slab_make(heap, class)))
@@ -247,23 +248,21 @@ static size_t purge_holes(struct hg__heap *heap, size_t g) {
     return size;
 }
 
-/* Are an eighth or more of the bytes in slabs free? Below that holes are not worth their calls. */
-static bool has_many_free(const struct hg__heap *heap) {
-    size_t free_size = 0, whole = 0;
-    for (unsigned class = 1; class < HG_CLASS_COUNT; class ++) {
-        const struct hg__heap_class *of = &heap->classes[class];
-        free_size += of->free_count * hg__class_size(class);
-        whole += (size_t)of->slab_count * heap->geometry[class].length << heap->arena->shift;
-    }
-    return free_size >= whole / 8;
+/* Is an eighth or more of a class's memory free? Below that holes are not worth their calls. */
+static bool has_many_free(const struct hg__heap *heap, unsigned class) {
+    const struct hg__heap_class *of = &heap->classes[class];
+    return of->free_count >= (size_t)of->slab_count * heap->geometry[class].slot_count / 8;
 }
 
-size_t hg__heap_trim(struct hg__heap *heap) {
+size_t hg__heap_trim(struct hg__heap *heap, bool all) {
     size_t size = 0;
+    bool can_purge = heap->arena->os && hg__os_page_size() == HG__PAGE;
     hg__lock(&heap->lock);
-    bool holes = heap->arena->os && hg__os_page_size() == HG__PAGE && has_many_free(heap);
-    for (unsigned class = 1; class < HG_CLASS_COUNT; class ++)
-        for (uint32_t g = heap->classes[class].partial, next; g; g = next) {
+    for (unsigned class = 1; class < HG_CLASS_COUNT; class ++) {
+        struct hg__heap_class *of = &heap->classes[class];
+        bool holes = can_purge && (all || (!of->active && has_many_free(heap, class)));
+        of->active = false;
+        for (uint32_t g = of->partial, next; g; g = next) {
             const struct hg__run *slab = hg__run(heap->arena, g);
             next = slab->next;
             if (slab->free_count == slab->slot_count)
@@ -271,6 +270,7 @@ size_t hg__heap_trim(struct hg__heap *heap) {
             else if (holes && (size_t)slab->free_count * heap->geometry[class].size >= HG__PAGE)
                 size += purge_holes(heap, g);
         }
+    }
     hg__unlock(&heap->lock);
     return size;
 }

@@ -30,6 +30,7 @@ struct hg__heap_class {
     uint32_t slab_count; /* including full ones */
     uint64_t free_count; /* slots */
     uint32_t idle_count; /* slabs without a live slot, at most 1 between calls */
+    bool active;         /* slots were taken since the last trim */
 };
 
 struct hg__heap {
@@ -52,8 +53,9 @@ size_t hg__heap_take(struct hg__heap *heap, unsigned class, void **out, size_t w
 /* Gives slots back, each to the heap of `heaps` that owns it. `class` is the class they were cached
  * as, 0 if they may differ: a slot smaller than that is corruption, and fatal. */
 void hg__heap_put(struct hg__heap *heaps, void **slots, size_t count, unsigned class);
-/* Releases idle slabs and holes. Returns the bytes of the holes. */
-size_t hg__heap_trim(struct hg__heap *heap);
+/* Releases idle slabs, and holes: unless `all`, only those of classes of which nothing was taken
+ * since the last trim, for the others will soon be wanted again. Returns the bytes of the holes. */
+size_t hg__heap_trim(struct hg__heap *heap, bool all);
 /* True iff `p` begins a slot of a slab; sets its class and whether its bitmap has it as free. */
 bool hg__heap_find(const struct hg__arena *a, const struct hg__geometry *geometry, const void *p,
                    unsigned *class, bool *is_free);

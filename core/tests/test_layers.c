@@ -80,14 +80,14 @@ static void test_heap(void **state) {
         for (size_t i = 0; i < 3000; i += 2)
             hg__heap_put(heap, slots + i, 1, class);
         assert_valid(core);
-        hg__heap_trim(heap);
+        hg__heap_trim(heap, true);
         assert_valid(core);
         for (size_t i = 1; i < 3000; i += 2)
             hg__heap_put(heap, slots + i, 1, 0);
         assert_valid(core);
         assert_true(heap->classes[class].slab_count <= 1); /* one idle slab is kept */
     }
-    hg__heap_trim(heap);
+    hg__heap_trim(heap, true);
     assert_int_equal(core->arena.used, 0);
     hg_core_destroy(core);
 }
@@ -103,6 +103,7 @@ static void test_holes(void **state) {
     for (int i = 0; i < 1024; i++)
         if (i % 256)
             hg_core_dealloc(core, blocks[i], layout);
+    assert_int_equal(hg__heap_trim(core->heaps, false), 0); /* a class in use is left alone */
     assert_int_equal(hg_core_purge(core), 4 * 3 * 4096); /* per slab, the page of slot 0 stays */
     assert_valid(core);
     for (int i = 0; i < 1024; i++)
