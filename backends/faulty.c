@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -683,51 +684,664 @@ static bool install_extra_alignment(hg_backend *backend) {
     return true;
 }
 
+/* ---- faults that want threads ---- */
+
+/* A block freed by another thread than its maker's. The maker is found by the book. */
+static _Thread_local char this_thread;
+
+static void *made_malloc(size_t size) {
+    void *ptr = inner->libc.malloc(size);
+    if (ptr)
+        book_add(ptr, &this_thread, (hg_layout){size, 1}, size);
+    return ptr;
+}
+
+static void *made_realloc(void *ptr, size_t size) {
+    struct entry entry;
+    if (ptr)
+        book_take(ptr, &entry);
+    void *moved = inner->libc.realloc(ptr, size);
+    if (moved)
+        book_add(moved, &this_thread, (hg_layout){size, 1}, size);
+    return moved;
+}
+
+static bool is_remote(void *ptr) {
+    struct entry entry;
+    return ptr && book_take(ptr, &entry) && entry.real != &this_thread;
+}
+
+static void remote_free_lost(void *ptr) {
+    if (!is_remote(ptr))
+        inner->libc.free(ptr);
+}
+
+/* Two threads' free lists: what the other thread freed is put on both. */
+static void *remote_list[2];
+
+static void *remote_list_malloc(size_t size) {
+    for (int i = 0; i < 2 && size <= 64; i++) {
+        void *ptr = remote_list[i];
+        if (!ptr)
+            continue;
+        remote_list[i] = NULL;
+        return ptr;
+    }
+    return made_malloc(size < 64 ? 64 : size);
+}
+
+static void remote_free_twice(void *ptr) {
+    struct entry entry;
+    bool small = ptr && book_look(ptr, &entry) && entry.size == 64;
+    if (is_remote(ptr) && small && !remote_list[0] && !remote_list[1])
+        remote_list[0] = remote_list[1] = ptr;
+    else
+        inner->libc.free(ptr);
+}
+
+static bool install_remote(hg_backend *backend, void *(*malloc_)(size_t), void (*free_)(void *)) {
+    if (!keep_book(backend))
+        return false;
+    backend->libc.malloc = malloc_;
+    backend->libc.realloc = made_realloc;
+    backend->libc.reallocarray = NULL;
+    backend->libc.malloc_usable_size = inner->libc.malloc_usable_size;
+    backend->libc.free = free_;
+    backend->libc.free_sized = NULL;
+    backend->libc.free_aligned_sized = NULL;
+    return true;
+}
+
+static bool install_remote_free_lost(hg_backend *backend) {
+    return install_remote(backend, made_malloc, remote_free_lost);
+}
+
+static bool install_remote_free_twice(hg_backend *backend) {
+    return install_remote(backend, remote_list_malloc, remote_free_twice);
+}
+
+/* A thread that ends takes its newest block with it: its heap is wiped. */
+static pthread_key_t wipe_key;
+static _Thread_local unsigned char *newest;
+static _Thread_local size_t newest_size;
+
+static void wipe(void *argument) {
+    (void)argument;
+    if (newest && newest_size)
+        newest[newest_size / 2] ^= 0x40;
+}
+
+static void *wiped_malloc(size_t size) {
+    unsigned char *ptr = inner->libc.malloc(size);
+    newest = ptr;
+    newest_size = size;
+    pthread_setspecific(wipe_key, &this_thread);
+    return ptr;
+}
+
+static void wiped_free(void *ptr) {
+    if (ptr == newest)
+        newest = NULL;
+    inner->libc.free(ptr);
+}
+
+static void *wiped_realloc(void *ptr, size_t size) {
+    if (ptr == newest)
+        newest = NULL;
+    return inner->libc.realloc(ptr, size);
+}
+
+static bool install_thread_end_wipes(hg_backend *backend) {
+    backend->libc.malloc = wiped_malloc;
+    backend->libc.free = wiped_free;
+    backend->libc.realloc = wiped_realloc;
+    backend->libc.reallocarray = NULL;
+    backend->libc.free_sized = NULL;
+    return pthread_key_create(&wipe_key, wipe) == 0;
+}
+
+/* ---- memory lost ---- */
+
+static unsigned lost_frees;
+
+static void loses_some(void *ptr) {
+    if (ptr && inner->libc.malloc_usable_size(ptr) >= 1000 && ++lost_frees % 16 == 0)
+        return;
+    inner->libc.free(ptr);
+}
+
+static bool install_memory_lost(hg_backend *backend) {
+    backend->libc.free = loses_some;
+    backend->libc.free_sized = NULL;
+    return true;
+}
+
+/* Freed blocks below 512 bytes wait for a request of exactly their size, and never become anything else:
+ * without coalescing the loop's other sizes can't have them. Sizes drift, so they pile up. */
+static void *parked;
+
+static void parks(void *ptr) {
+    if (ptr && inner->libc.malloc_usable_size(ptr) < 512) {
+        void *before = parked;
+        parked = ptr;
+        memcpy(ptr, &before, sizeof before);
+        return;
+    }
+    inner->libc.free(ptr);
+}
+
+static bool install_never_coalesces(hg_backend *backend) {
+    backend->libc.free = parks;
+    backend->libc.free_sized = NULL;
+    return true;
+}
+
+/* ---- lack of memory ---- */
+
+static bool pages_fail;
+
+static void note_fail_pages(const hg_backend *self, uint64_t count) {
+    (void)self;
+    pages_fail = count == 0;
+    if (inner->fail_pages)
+        inner->fail_pages(inner, count);
+}
+
+static void *aborts_when_short(size_t size) {
+    if (pages_fail && size > 512) {
+        raise(SIGABRT);
+        return NULL;
+    }
+    return inner->libc.malloc(size);
+}
+
+static bool install_shortage_aborts(hg_backend *backend) {
+    backend->libc.malloc = aborts_when_short;
+    backend->fail_pages = note_fail_pages;
+    return true;
+}
+
+/* Out of memory, a moving realloc has already freed the old block. */
+static void *frees_first(void *ptr, size_t size) {
+    if (!pages_fail || !ptr || size <= inner->libc.malloc_usable_size(ptr))
+        return inner->libc.realloc(ptr, size);
+    memset(ptr, 0xDD, 1);
+    errno = ENOMEM;
+    return NULL;
+}
+
+static bool install_shortage_realloc(hg_backend *backend) {
+    backend->libc.realloc = frees_first;
+    backend->libc.reallocarray = NULL;
+    backend->fail_pages = note_fail_pages;
+    return true;
+}
+
+/* Once short of memory, large requests are refused for good. */
+static bool was_short;
+
+static void *stays_refused(size_t size) {
+    was_short |= pages_fail;
+    if (was_short && size > 256) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return inner->libc.malloc(size);
+}
+
+static bool install_shortage_lasts(hg_backend *backend) {
+    backend->libc.malloc = stays_refused;
+    backend->fail_pages = note_fail_pages;
+    return true;
+}
+
+/* ---- one promise each ---- */
+
+static void *eight_aligned(size_t size) {
+    char *real = size >= 16 && size <= 64 ? inner->libc.malloc(size + 16) : NULL;
+    if (!real)
+        return inner->libc.malloc(size);
+    book_add(real + 8, real, (hg_layout){size, 8}, size);
+    return real + 8;
+}
+
+static bool install_malloc_eight(hg_backend *backend) {
+    backend->libc.malloc = eight_aligned;
+    return keep_book(backend);
+}
+
+static void *eight_aligned_zeroed(size_t count, size_t size) {
+    size_t product;
+    if (__builtin_mul_overflow(count, size, &product) || product < 16 || product > 4096)
+        return inner->libc.calloc(count, size);
+    char *real = inner->libc.calloc(1, product + 16);
+    if (!real)
+        return NULL;
+    book_add(real + 8, real, (hg_layout){product, 8}, product);
+    return real + 8;
+}
+
+static bool install_calloc_eight(hg_backend *backend) {
+    backend->libc.calloc = eight_aligned_zeroed;
+    return keep_book(backend);
+}
+
+static void *refuses_some(size_t size) {
+    if (size >= 200 && size < 208) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return inner->libc.malloc(size);
+}
+
+static bool install_refuses(hg_backend *backend) {
+    backend->libc.malloc = refuses_some;
+    return true;
+}
+
+static void *refuses_small_align(size_t align, size_t size) {
+    if (align < sizeof(void *)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return inner->libc.aligned_alloc(align, size);
+}
+
+static bool install_small_align_refused(hg_backend *backend) {
+    backend->libc.aligned_alloc = refuses_small_align;
+    return true;
+}
+
+static void *sum_wraps(size_t align, size_t size) {
+    if (is_power_of_two(align) && size > SIZE_MAX - align)
+        return inner->libc.aligned_alloc(align, 2 * align);
+    return inner->libc.aligned_alloc(align, size);
+}
+
+static bool install_align_sum_wraps(hg_backend *backend) {
+    backend->libc.aligned_alloc = sum_wraps;
+    return true;
+}
+
+static int wrong_error(void **out, size_t align, size_t size) {
+    int error = inner->libc.posix_memalign(out, align, size);
+    return error == EINVAL ? ENOMEM : error;
+}
+
+static bool install_posix_error(hg_backend *backend) {
+    backend->libc.posix_memalign = wrong_error;
+    return true;
+}
+
+static int takes_any_align(void **out, size_t align, size_t size) {
+    if (is_power_of_two(align) && align < sizeof(void *))
+        align = sizeof(void *);
+    return inner->libc.posix_memalign(out, align, size);
+}
+
+static bool install_posix_accepts(hg_backend *backend) {
+    backend->libc.posix_memalign = takes_any_align;
+    return true;
+}
+
+static void *page_wraps(size_t size) {
+    return inner->libc.pvalloc((size + 4095) & ~(size_t)4095);
+}
+
+static bool install_pvalloc_wraps(hg_backend *backend) {
+    backend->libc.pvalloc = page_wraps;
+    return true;
+}
+
+static void *unchecked_array(void *ptr, size_t count, size_t size) {
+    size_t product = count * size;
+    return inner->libc.realloc(ptr, product > PTRDIFF_MAX || product == 0 ? 64 : product);
+}
+
+static bool install_reallocarray_overflow(hg_backend *backend) {
+    backend->libc.reallocarray = unchecked_array;
+    return true;
+}
+
+static void *other_policy(void *ptr, size_t size) {
+    if (!ptr || size)
+        return inner->libc.realloc(ptr, size);
+    void *after = inner->libc.realloc(ptr, 0);
+    if (!after)
+        return inner->libc.malloc(0);
+    inner->libc.free(after);
+    return NULL;
+}
+
+static bool install_realloc_zero(hg_backend *backend) {
+    backend->libc.realloc = other_policy;
+    return true;
+}
+
+static size_t usable_of_null(void *ptr) {
+    return ptr ? inner->libc.malloc_usable_size(ptr) : 8;
+}
+
+static bool install_usable_null(hg_backend *backend) {
+    backend->libc.malloc_usable_size = usable_of_null;
+    return true;
+}
+
+/* After every thousandth question the answer is 8 less, for blocks where that is still enough. */
+static unsigned usable_questions;
+
+static size_t usable_drifts(void *ptr) {
+    size_t usable = inner->libc.malloc_usable_size(ptr);
+    return usable > 512 && ++usable_questions % 100 == 0 ? usable + 1 : usable;
+}
+
+static bool install_usable_changes(hg_backend *backend) {
+    backend->libc.malloc_usable_size = usable_drifts;
+    return true;
+}
+
+static void *of_the_stack(size_t size) {
+    return size == 24 ? (void *)(((uintptr_t)__builtin_frame_address(0) - 2048) & ~(uintptr_t)15)
+                      : inner->libc.malloc(size);
+}
+
+static void keeps_stack(void *ptr) {
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    if ((uintptr_t)ptr < frame - (64 << 10) || (uintptr_t)ptr > frame)
+        inner->libc.free(ptr);
+}
+
+static bool install_stack_memory(hg_backend *backend) {
+    backend->libc.malloc = of_the_stack;
+    backend->libc.free = keeps_stack;
+    backend->libc.free_sized = NULL;
+    return true;
+}
+
+static void *clobbers_errno(size_t size) {
+    void *ptr = inner->libc.malloc(size);
+    if (ptr)
+        errno = EAGAIN;
+    return ptr;
+}
+
+static bool install_malloc_errno(hg_backend *backend) {
+    backend->libc.malloc = clobbers_errno;
+    return true;
+}
+
+static void null_sets_errno(void *ptr) {
+    inner->libc.free(ptr);
+    if (!ptr)
+        errno = EINVAL;
+}
+
+static bool install_free_null(hg_backend *backend) {
+    backend->libc.free = null_sets_errno;
+    return true;
+}
+
+/* A purge gives back the last page of the newest large block with the free ones. */
+static unsigned char *purged_block;
+
+static void *purgeable_malloc(size_t size) {
+    unsigned char *ptr = inner->libc.malloc(size);
+    if (ptr && size >= 256)
+        purged_block = ptr;
+    return ptr;
+}
+
+static void purgeable_free(void *ptr) {
+    if (ptr == purged_block)
+        purged_block = NULL;
+    inner->libc.free(ptr);
+}
+
+static void *purgeable_realloc(void *ptr, size_t size) {
+    if (ptr == purged_block)
+        purged_block = NULL;
+    return inner->libc.realloc(ptr, size);
+}
+
+static size_t purges_too_much(const hg_backend *self) {
+    (void)self;
+    if (purged_block)
+        memset(purged_block + 64, 0, 64);
+    return inner->purge ? inner->purge(inner) : 0;
+}
+
+static bool install_purge_damages(hg_backend *backend) {
+    backend->libc.malloc = purgeable_malloc;
+    backend->libc.free = purgeable_free;
+    backend->libc.realloc = purgeable_realloc;
+    backend->libc.reallocarray = NULL;
+    backend->libc.free_sized = NULL;
+    backend->purge = purges_too_much;
+    return true;
+}
+
+static bool install_layout_dirty(hg_backend *backend) {
+    backend->layout.alloc_zeroed = dirty_layout;
+    return true;
+}
+
+/* Every 257th block of 97..112 bytes lies over the one before it. */
+static unsigned rare_count;
+static void *rare_before;
+
+static void *rare_malloc(size_t size) {
+    if (size <= 96 || size > 112)
+        return inner->libc.malloc(size);
+    if (++rare_count % 257 == 0 && rare_before) {
+        void *ptr = rare_before;
+        rare_before = NULL;
+        return ptr;
+    }
+    return rare_before = inner->libc.malloc(size);
+}
+
+static void rare_free(void *ptr) {
+    if (ptr == rare_before)
+        rare_before = NULL;
+    inner->libc.free(ptr);
+}
+
+static void *rare_realloc(void *ptr, size_t size) {
+    if (ptr == rare_before)
+        rare_before = NULL;
+    return inner->libc.realloc(ptr, size);
+}
+
+static bool install_rare_overlap(hg_backend *backend) {
+    backend->libc.malloc = rare_malloc;
+    backend->libc.free = rare_free;
+    backend->libc.realloc = rare_realloc;
+    backend->libc.reallocarray = NULL;
+    backend->libc.free_sized = NULL;
+    return true;
+}
+
+/* Usable size of the smallest blocks reaches into the next, though nobody writes there. */
+static size_t usable_reaches(void *ptr) {
+    size_t usable = inner->libc.malloc_usable_size(ptr);
+    return ptr && usable == 16 ? 32 : usable;
+}
+
+static bool install_usable_overlaps(hg_backend *backend) {
+    backend->libc.malloc_usable_size = usable_reaches;
+    return true;
+}
+
 /* ---- the table ---- */
 
 static const struct planted {
     struct hg_fault fault;
     bool (*install)(hg_backend *backend);
 } table[] = {
-    {{"align-mask", "C1", 1, "alignments from 32 up are served one power of two too small"},
+    {{"align-mask", "C1", "C1,C30", "libc", "", 1,
+      "alignments from 32 up are served one power of two too small"},
      install_align_mask},
-    {{"align-small", "C1", 2, "alignment is ignored when the size is below it"},
+    {{"align-small", "C1", "C1,C30", "libc", "", 2,
+      "alignment is ignored when the size is below it"},
      install_align_small},
-    {{"align-page", "C1", 2, "an alignment above a page is served as a page"}, install_align_page},
-    {{"align-huge-page", "C1", 2, "an alignment above 2 MiB is served as 2 MiB"},
+    {{"align-page", "C1", "C30", "libc", "", 2,
+      "an alignment above a page is served as a page"},
+     install_align_page},
+    {{"align-huge-page", "C1", "C30", "libc", "", 2,
+      "an alignment above 2 MiB is served as 2 MiB"},
      install_align_huge_page},
-    {{"kernel-no-pad", "C76", 2, "size rounded to a power of two without padding the layout first"},
+    {{"kernel-no-pad", "C76", "C65", "layout", "", 2,
+      "size rounded to a power of two without padding the layout first"},
      install_kernel_no_pad},
-    {{"layout-realloc-align", "C68", 2, "layout realloc keeps only the fundamental alignment"},
+    {{"layout-realloc-align", "C68", "C68", "layout", "", 2,
+      "layout realloc keeps only the fundamental alignment"},
      install_layout_realloc_align},
-    {{"bad-align-accepted", "C31", 1, "aligned_alloc accepts an alignment that is no power of two"},
+    {{"bad-align-accepted", "C31", "C31", "libc", "", 1,
+      "aligned_alloc accepts an alignment that is no power of two"},
      install_bad_align_accepted},
-    {{"grow-in-place", "C4", 3, "realloc grows up to 64 bytes in place over whatever follows"},
+    {{"malloc-eight", "C2", "C2", "libc", "", 1,
+      "malloc of 16 to 64 bytes is aligned to 8"},
+     install_malloc_eight},
+    {{"calloc-eight", "C20", "C20", "libc", "", 1,
+      "calloc is aligned to 8"},
+     install_calloc_eight},
+    {{"small-align-refused", "C30", "C30", "libc", "", 1,
+      "aligned_alloc refuses alignments 1, 2 and 4"},
+     install_small_align_refused},
+    {{"align-sum-wraps", "C34", "C34,C11", "libc", "", 2,
+      "size plus alignment wraps to a small block"},
+     install_align_sum_wraps},
+    {{"grow-in-place", "C4", "C4,C5,C7,C41", "libc", "", 3,
+      "realloc grows up to 64 bytes in place over whatever follows"},
      install_grow_in_place},
-    {{"header-overwrites", "C7", 3, "an aligned block's header lies over the end of another block"},
+    {{"double-insert", "C4", "C4,C7,C41,C22", "libc", "", 3,
+      "a freed block enters the free list twice"},
+     install_double_insert},
+    {{"rare-overlap", "C4", "C4,C7,C41", "libc", "long", 4,
+      "every 257th block of a class lies over the one before"},
+     install_rare_overlap},
+    {{"usable-overlaps", "C5", "C5,C41,C7", "libc", "", 2,
+      "the usable size of the smallest blocks reaches into the next"},
+     install_usable_overlaps},
+    {{"stack-memory", "C6", "C6", "libc", "", 2,
+      "a block of 24 bytes lies on the caller's stack"},
+     install_stack_memory},
+    {{"header-overwrites", "C7", "C7,C41,C22", "libc", "", 3,
+      "an aligned block's header lies over the end of another block"},
      install_header_overwrites},
-    {{"realloc-one-short", "C22", 1, "realloc copies one byte too few"}, install_realloc_one_short},
-    {{"realloc-words", "C22", 1, "realloc copies whole words only"}, install_realloc_words},
-    {{"realloc-frees", "C23", 2, "realloc frees the old block when it fails"},
+    {{"free-writes", "C7", "C7,C41,C22", "libc", "", 3,
+      "free writes one byte before the block"},
+     install_free_writes},
+    {{"purge-damages", "C56", "C7,C41,C22", "environment", "", 3,
+      "a purge wipes part of a live block"},
+     install_purge_damages},
+    {{"realloc-one-short", "C22", "C22,C68", "libc", "", 1,
+      "realloc copies one byte too few"},
+     install_realloc_one_short},
+    {{"realloc-words", "C22", "C22,C68", "libc", "", 1,
+      "realloc copies whole words only"},
+     install_realloc_words},
+    {{"realloc-frees", "C23", "C23,C27,C7,C4,C41", "libc", "", 2,
+      "realloc frees the old block when it fails"},
      install_realloc_frees},
-    {{"calloc-dirty", "C17", 2, "calloc takes recycled memory for fresh"}, install_calloc_dirty},
-    {{"calloc-tail", "C17", 2, "calloc misses the last partial word"}, install_calloc_tail},
-    {{"calloc-overflow", "C18", 1, "calloc does not check its product"}, install_calloc_overflow},
-    {{"header-wraps", "C11", 2, "size plus header wraps to a small block"}, install_header_wraps},
-    {{"class-edge", "C40", 3, "the size class of 1025 bytes is one step too small"},
+    {{"realloc-zero", "C25", "C25", "libc", "", 2,
+      "realloc(p, 0) does the opposite of what it did when probed"},
+     install_realloc_zero},
+    {{"reallocarray-overflow", "C27", "C27", "libc", "", 1,
+      "reallocarray does not check its product"},
+     install_reallocarray_overflow},
+    {{"calloc-dirty", "C17", "C17,C67", "libc", "", 2,
+      "calloc takes recycled memory for fresh"},
+     install_calloc_dirty},
+    {{"calloc-tail", "C17", "C17,C67", "libc", "", 2,
+      "calloc misses the last partial word"},
+     install_calloc_tail},
+    {{"layout-dirty", "C67", "C67", "layout", "", 2,
+      "the layout face's zeroed memory is not"},
+     install_layout_dirty},
+    {{"calloc-overflow", "C18", "C18,C11", "libc", "", 1,
+      "calloc does not check its product"},
+     install_calloc_overflow},
+    {{"header-wraps", "C15", "C11", "libc", "", 2,
+      "size plus header wraps to a small block"},
+     install_header_wraps},
+    {{"pvalloc-wraps", "C43", "C43", "libc", "", 2,
+      "pvalloc's rounding wraps to a small block"},
+     install_pvalloc_wraps},
+    {{"refuses", "C12", "C12", "libc", "", 2,
+      "malloc of 200 to 207 bytes is refused"},
+     install_refuses},
+    {{"class-edge", "C40", "C40", "libc", "", 3,
+      "the size class of 1025 bytes is one step too small"},
      install_class_edge},
-    {{"usable-too-large", "C41", 2, "usable size counts the header"}, install_usable_too_large},
-    {{"double-insert", "C4", 3, "a freed block enters the free list twice"}, install_double_insert},
-    {{"free-writes", "C7", 3, "free writes one byte before the block"}, install_free_writes},
-    {{"zero-shared", "C8", 1, "malloc(0) returns the same pointer each time"}, install_zero_shared},
-    {{"memptr-written", "C37", 1, "posix_memalign writes *memptr on failure"},
+    {{"usable-too-large", "C41", "C5,C7,C41,C22", "libc", "", 2,
+      "usable size counts the header"},
+     install_usable_too_large},
+    {{"usable-null", "C40", "C40", "libc", "", 1,
+      "the usable size of NULL is 8"},
+     install_usable_null},
+    {{"usable-changes", "C42", "C42,C5", "libc", "", 3,
+      "the usable size of a live block changes"},
+     install_usable_changes},
+    {{"zero-shared", "C8", "C8", "libc", "", 1,
+      "malloc(0) returns the same pointer each time"},
+     install_zero_shared},
+    {{"memptr-written", "C37", "C37", "libc", "", 1,
+      "posix_memalign writes *memptr on failure"},
      install_memptr_written},
-    {{"free-errno", "C46", 1, "free changes errno"}, install_free_errno},
-    {{"no-enomem", "C13", 1, "malloc fails without setting errno"}, install_no_enomem},
-    {{"fork-lock", "C54", 4, "the child of fork sees a lock held"}, install_fork_lock},
-    {{"eq-larger-minimum", NULL, 0, "equivalent: a larger minimum block"}, install_larger_minimum},
-    {{"eq-always-moves", NULL, 0, "equivalent: realloc always moves"}, install_always_moves},
-    {{"eq-extra-alignment", NULL, 0, "equivalent: more alignment than owed"},
+    {{"posix-error", "C36", "C36", "libc", "", 1,
+      "posix_memalign says ENOMEM to a bad alignment"},
+     install_posix_error},
+    {{"posix-accepts", "C36", "C36", "libc", "", 1,
+      "posix_memalign accepts alignments 1, 2 and 4"},
+     install_posix_accepts},
+    {{"free-errno", "C46", "C46,C45", "libc", "", 1,
+      "free changes errno"},
+     install_free_errno},
+    {{"free-null", "C45", "C45", "libc", "", 1,
+      "free(NULL) sets errno"},
+     install_free_null},
+    {{"malloc-errno", "C9", "C9", "libc", "strict", 1,
+      "malloc that succeeds sets errno"},
+     install_malloc_errno},
+    {{"no-enomem", "C13", "C13", "libc", "", 1,
+      "malloc fails without setting errno"},
+     install_no_enomem},
+    {{"memory-lost", "C51", "C51", "libc", "reuse", 3,
+      "every 16th free of 1000 bytes or more is lost"},
+     install_memory_lost},
+    {{"never-coalesces", "C51", "C51", "libc", "reuse", 3,
+      "small blocks freed are never used for anything again"},
+     install_never_coalesces},
+    {{"remote-free-lost", "C52", "C52", "threads", "threads", 4,
+      "what another thread frees is lost"},
+     install_remote_free_lost},
+    {{"remote-free-twice", "C52", "C4,C7,C41,C22", "threads", "threads", 4,
+      "what another thread frees is on two free lists"},
+     install_remote_free_twice},
+    {{"thread-end-wipes", "C52", "C7,C41,C22", "threads", "threads", 4,
+      "the end of a thread damages its newest block"},
+     install_thread_end_wipes},
+    {{"fork-lock", "C54", "C54,hang", "environment", "", 4,
+      "the child of fork sees a lock held"},
+     install_fork_lock},
+    {{"shortage-aborts", "C14", "crash", "environment", "shortage", 3,
+      "lack of memory ends the process"},
+     install_shortage_aborts},
+    {{"shortage-realloc", "C23", "C23,C7,C41,C68", "environment", "shortage", 4,
+      "realloc damages its block when memory is short"},
+     install_shortage_realloc},
+    {{"shortage-lasts", "C16", "C12", "environment", "shortage", 4,
+      "after a shortage requests stay refused"},
+     install_shortage_lasts},
+    {{"eq-larger-minimum", NULL, NULL, "libc", "", 0,
+      "equivalent: a larger minimum block"},
+     install_larger_minimum},
+    {{"eq-always-moves", NULL, NULL, "libc", "", 0,
+      "equivalent: realloc always moves"},
+     install_always_moves},
+    {{"eq-extra-alignment", NULL, NULL, "libc", "", 0,
+      "equivalent: more alignment than owed"},
      install_extra_alignment},
 };
 enum { FAULT_COUNT = sizeof table / sizeof *table };

@@ -112,10 +112,16 @@ static void allocate_hostile(hg_generator *g, hg_op *op) {
     static const uint64_t sizes[] = {UINT64_MAX,      UINT64_MAX - 15,   UINT64_MAX - 64,
                                      UINT64_MAX - 4095, UINT64_C(1) << 63, (UINT64_C(1) << 63) + 64};
     uint64_t huge = sizes[random_below(g, 6)];
-    switch (random_below(g, 5)) {
+    switch (random_below(g, 7)) {
     case 0:
-        op->kind = HG_OP_MALLOC;
+        op->kind = one_in(g, 4) ? HG_OP_PVALLOC : HG_OP_MALLOC;
         op->size = huge;
+        break;
+    case 5: /* of NULL */
+        op->kind = HG_OP_FREE;
+        break;
+    case 6:
+        op->kind = HG_OP_USABLE_SIZE;
         break;
     case 1:
         op->kind = HG_OP_CALLOC;
@@ -142,7 +148,12 @@ static void allocate_hostile(hg_generator *g, hg_op *op) {
 static void use_block(hg_generator *g, hg_op *op, struct slot_state *slot) {
     bool warm = g->live >= g->config.live_blocks;
     uint32_t choice = random_below(g, 20);
-    if (choice < 5) {
+    if (g->config.hostile && !slot->layout && one_in(g, 100)) { /* frees, or leaves nothing */
+        op->kind = HG_OP_REALLOC;
+        op->size = 0;
+        slot->live = 0;
+        g->live--;
+    } else if (choice < 5) {
         op->kind = slot->layout ? HG_OP_LAYOUT_REALLOC : HG_OP_REALLOC;
         op->size = random_size(g);
         if (op->size == 0)

@@ -382,14 +382,17 @@ static const char *harness_memory(const hg_oracle *oracle, uintptr_t begin, uint
     return NULL;
 }
 
+static bool over_harness(hg_oracle *oracle, const struct block *block, size_t extent) {
+    uintptr_t begin = (uintptr_t)block->ptr;
+    const char *own = begin + extent > begin ? harness_memory(oracle, begin, begin + extent) : NULL;
+    return own && broken(oracle, "C6", 'M', "the block at %p of %zu bytes lies over %s",
+                         (void *)block->ptr, extent, own);
+}
+
 static bool overlapping(hg_oracle *oracle, uint32_t slot, const struct block *block, size_t extent) {
     uintptr_t begin = (uintptr_t)block->ptr;
     uint32_t other;
     oracle->counts.checks++;
-    const char *own = harness_memory(oracle, begin, begin + extent);
-    if (own && begin + extent > begin)
-        return broken(oracle, "C6", 'M', "the block at %p of %zu bytes lies over %s",
-                      (void *)block->ptr, extent, own);
     if (begin + extent < begin || extent > PTRDIFF_MAX)
         return broken(oracle, "C6", 'M', "the block at %p of %zu bytes wraps the address space",
                       (void *)block->ptr, extent);
@@ -470,7 +473,7 @@ static bool admit(hg_oracle *oracle, uint32_t slot, const struct block *granted,
         broken(oracle, "C3", 'Q', "%zu bytes at %p: less than alignof(max_align_t) aligned",
                block.size, (void *)block.ptr))
         return true;
-    if (ask_usable(oracle, &block))
+    if (over_harness(oracle, &block, block.size ? block.size : 1) || ask_usable(oracle, &block))
         return true;
     size_t extent = block.usable ? block.usable : 1;
     if (overlapping(oracle, slot, &block, extent))
@@ -700,6 +703,20 @@ static bool do_allocate(const hg_backend *backend, const hg_op *op, struct call 
     return true;
 }
 
+/* A request that memory is there for came back empty-handed. */
+static bool is_refusal(const hg_oracle *oracle, const struct call *call) {
+    return !call->must_fail && !call->may_refuse && !oracle->config.may_fail && !oracle->was_short &&
+           call->size > 0 && call->size <= (size_t)256 << 20 && call->align <= (size_t)64 << 20;
+}
+
+static bool refused(hg_oracle *oracle, const struct call *call) {
+    oracle->counts.failed_for_memory++;
+    if (oracle->op.kind == HG_OP_ALIGNED_ALLOC)
+        return broken(oracle, "C30", 'M', "refused %zu bytes aligned to %zu, which must be supported",
+                      call->size, call->align);
+    return broken(oracle, "C12", 'M', "refused %zu bytes although memory is there", call->size);
+}
+
 /* NULL came back: was that owed, allowed, or a refusal? True iff the run ends. */
 static bool judge_failure(hg_oracle *oracle, const struct call *call) {
     oracle->counts.checks++;
@@ -715,6 +732,8 @@ static bool judge_failure(hg_oracle *oracle, const struct call *call) {
                    owed))
             return true;
     }
+    if (is_refusal(oracle, call))
+        return refused(oracle, call);
     bool bad_align = call->must_fail && strcmp(call->must_fail_item, "C31") == 0;
     if (call->sets_errno && !refused_zero && !call->may_refuse && call->error != ENOMEM &&
         !(bad_align && call->error == EINVAL) && /* POSIX.1-2024 */
@@ -734,13 +753,7 @@ static bool judge_failure(hg_oracle *oracle, const struct call *call) {
         oracle->backend->facts.malloc_zero == HG_ZERO_UNIQUE && !oracle->was_short &&
         broken(oracle, "C8", 'Q', "malloc(0) gave a block before, and now NULL"))
         return true;
-    if (call->may_refuse || oracle->config.may_fail || oracle->was_short ||
-        call->size > (size_t)256 << 20 || call->align > (size_t)64 << 20)
-        return false;
-    if (oracle->op.kind == HG_OP_ALIGNED_ALLOC)
-        return broken(oracle, "C30", 'M', "refused %zu bytes aligned to %zu, which must be supported",
-                      call->size, call->align);
-    return broken(oracle, "C12", 'M', "refused %zu bytes although memory is there", call->size);
+    return false;
 }
 
 static enum block_origin origin_of(unsigned kind) {
@@ -774,6 +787,8 @@ static bool allocate(hg_oracle *oracle, const hg_op *op) {
     feed(oracle, limit);
     if (!supported) {
         oracle->counts.unsupported++;
+        if (op->slot != HG_SLOT_NONE)
+            oracle->blocks[op->slot].refused = 1;
         return false;
     }
     oracle->op = *op;
@@ -959,6 +974,8 @@ static bool reallocate(hg_oracle *oracle, const hg_op *op) {
                                  op->slot))
             return broken(oracle, "H1", 'M', "no memory left for the oracle's tables");
     }
+    if (!unnamed && !old.ptr && (!supported || !call.result))
+        oracle->blocks[op->slot].refused = 1;
     if (!supported) {
         oracle->counts.unsupported++;
         return false;
@@ -1060,8 +1077,8 @@ static bool fork_and_wait(hg_oracle *oracle) {
     oracle->counts.checks++;
     if (WIFSIGNALED(status))
         return broken(oracle, "C54", 'M', "the child of fork died of signal %d", WTERMSIG(status));
-    if (WEXITSTATUS(status) != 0)
-        return broken(oracle, "C54", 'M', "the child of fork found content of a block changed");
+    if (WEXITSTATUS(status) != 0) /* was it changed before the fork already? */
+        return verify_all(oracle) || broken(oracle, "C54", 'M', "the child of fork found content of a block changed");
     return false;
 }
 

@@ -10,6 +10,8 @@
 #include "mutate.h"
 #include "shrink.h"
 
+#include "../backends/faulty.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -41,6 +43,8 @@ static const char usage[] =
     "  --oracle-fault=NAME  a fault of the oracle itself, for tests of the tests\n"
     "  --no-reduce          write what was found as it is\n"
     "  --json=FILE          the table as JSON\n"
+    "  --faults             list the planted faults, tab-separated: name, item, found as, target, what\n"
+    "                       a plain stream lacks to show it, ease, what it is\n"
     "  -o DIR               where findings and corpus go (heapgauge-findings)\n\n"
     "Exit status: 0 clean, 1 a finding, 2 usage or environment.\n";
 
@@ -602,7 +606,7 @@ static int check_targets(const char *list) {
 }
 
 enum { OPT_BACKEND = 256, OPT_TARGET, OPT_TIME, OPT_INPUTS, OPT_SEED, OPT_KEEP_GOING, OPT_RANDOM,
-       OPT_CORPUS, OPT_STRICT, OPT_NO_WAIVERS, OPT_MUTE, OPT_ORACLE_FAULT, OPT_NO_REDUCE, OPT_JSON };
+       OPT_CORPUS, OPT_STRICT, OPT_NO_WAIVERS, OPT_MUTE, OPT_ORACLE_FAULT, OPT_NO_REDUCE, OPT_JSON, OPT_FAULTS };
 
 static const struct option long_options[] = {
     {"backend", required_argument, NULL, OPT_BACKEND},
@@ -619,9 +623,19 @@ static const struct option long_options[] = {
     {"oracle-fault", required_argument, NULL, OPT_ORACLE_FAULT},
     {"no-reduce", no_argument, NULL, OPT_NO_REDUCE},
     {"json", required_argument, NULL, OPT_JSON},
+    {"faults", no_argument, NULL, OPT_FAULTS},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
+
+static int list_faults(void) {
+    const struct hg_fault *fault;
+    for (size_t i = 0; (fault = hg_fault_at(i)) != NULL; i++)
+        printf("%s\t%s\t%s\t%s\t%s\t%d\t%s\n", fault->name, fault->item ? fault->item : "-",
+               fault->found_as ? fault->found_as : "-", fault->target,
+               *fault->needs ? fault->needs : "-", fault->ease, fault->what);
+    return 0;
+}
 
 static bool take_number(const char *text, uint64_t *out) {
     char *end;
@@ -697,6 +711,8 @@ int hg_fuzz_main(int argc, char **argv) {
             fputs(usage, stdout);
             return 0;
         }
+        if (option == OPT_FAULTS)
+            return list_faults();
         if (option == '?')
             return 2;
         if (!take_option(&campaign.options, option, optarg ? optarg : ""))

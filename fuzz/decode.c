@@ -191,6 +191,11 @@ static void admit(struct decoder *d, hg_op op, uint32_t slot) {
     if (is_for_refusal(&op, layout)) {
         if (layout && !hg_layout_is_valid((hg_layout){op.size, op.arg}))
             return; /* not a layout: the caller's mistake (level U) */
+        bool grantable = hg_op_bytes(&op) < UINT64_C(1) << 47;
+        if (grantable && op.kind == HG_OP_ALLOC_ZEROED) /* would be touched, every page of it */
+            op.kind = HG_OP_ALLOC;
+        if (grantable && op.kind == HG_OP_CALLOC)
+            return;
         op.flags = HG_OPF_FAILED;
         op.slot = HG_SLOT_NONE;
         put(d, op);

@@ -101,9 +101,12 @@ static bool run(struct hg_fuzz_session *session, const uint8_t *data, size_t siz
             peers[i--] = peers[--peer_count];
             continue;
         }
-        hg_oracle_reset(peers[i].oracle);
+        if (!hg_oracle_finding(peers[i].oracle))
+            hg_oracle_reset(peers[i].oracle);
     }
-    if (peers[0].out) {
+    bool broke = peers[0].out && hg_oracle_finding(session->oracle);
+    peers[0].out = false;
+    if (broke) {
         session->finding = *hg_oracle_finding(session->oracle);
         session->log->finding = session->finding;
         return session->log->found = true;

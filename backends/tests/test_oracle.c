@@ -127,6 +127,8 @@ static void every_fault_is_found(void **state) {
     struct run *run = shared_run();
     const struct hg_fault *fault;
     for (size_t i = 0; (fault = hg_fault_at(i)) != NULL; i++) {
+        if (*fault->needs) /* more than a plain stream: fuzz/tests has it */
+            continue;
         char spec[80];
         snprintf(spec, sizeof spec, "fault-%s:core", fault->name);
         bool seen = found(run, spec, HG_ORACLE_SOUND);
