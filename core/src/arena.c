@@ -11,7 +11,7 @@ enum {
     RETAIN_EXTRA_MAX = 64 << 20, /* dirty bytes allowed to a program that keeps missing them */
     COMMIT_STEP_SIZE = 4 << 20,
     RETAIN_SPAN_MS = 1000,
-    DIRTY_SPAN_MS = 64,      /* dirty memory not needed for so long may go */
+    DIRTY_SPAN_MS = 250,     /* dirty memory not needed for so long may go */
     TRIM_MIN_SIZE = 4 << 20, /* growth or loss below this is not worth looking for holes */
     TRIM_SPAN_MS = 100,
 };
@@ -41,24 +41,26 @@ static void link_free(struct hg__arena *a, size_t g, size_t length, size_t dirty
     unsigned bin = bin_of(length);
     struct hg__run *run = hg__run(a, g);
     run->dirty = dirty;
+    struct hg__bins *bins = &a->bins[dirty != 0];
     run->prev = 0;
-    run->next = a->bins.first[bin];
+    run->next = bins->first[bin];
     if (run->next)
         hg__run(a, run->next)->prev = (uint32_t)g;
-    a->bins.first[bin] = (uint32_t)g;
-    a->bins.mask[bin / 64] |= (uint64_t)1 << bin % 64;
+    bins->first[bin] = (uint32_t)g;
+    bins->mask[bin / 64] |= (uint64_t)1 << bin % 64;
     a->dirty += dirty;
 }
 
 static void unlink_free(struct hg__arena *a, size_t g) {
     struct hg__run *run = hg__run(a, g);
+    struct hg__bins *bins = &a->bins[run->dirty != 0];
     unsigned bin = bin_of(run->length);
     if (run->next)
         hg__run(a, run->next)->prev = run->prev;
     if (run->prev)
         hg__run(a, run->prev)->next = run->next;
-    else if (!(a->bins.first[bin] = run->next))
-        a->bins.mask[bin / 64] &= ~((uint64_t)1 << bin % 64);
+    else if (!(bins->first[bin] = run->next))
+        bins->mask[bin / 64] &= ~((uint64_t)1 << bin % 64);
     a->dirty -= run->dirty;
 }
 
@@ -106,8 +108,8 @@ static size_t best_in_bin(const struct hg__arena *a, uint32_t g, size_t length, 
 }
 
 /* A free run that holds `length` granules aligned, in the order of bins; 0 iff none was found. */
-static size_t find(const struct hg__arena *a, size_t length, size_t align) {
-    const struct hg__bins *bins = &a->bins;
+static size_t find(const struct hg__arena *a, bool dirty, size_t length, size_t align) {
+    const struct hg__bins *bins = &a->bins[dirty];
     unsigned bin = bin_of(length);
     uint64_t mask = bins->mask[bin / 64] & (~(uint64_t)0 << bin % 64);
     for (unsigned word = bin / 64;;) {
@@ -182,22 +184,33 @@ static size_t take_from(struct hg__arena *a, size_t g, size_t length, size_t ali
     return at;
 }
 
-/* Largest first, which costs the fewest calls and leaves the runs that slabs are made from. */
+/* The dirty run to give back when `excess` granules are too many: the shortest that suffices, else
+ * one of the longest. There is one. */
+static size_t purge_choice(const struct hg__arena *a, size_t excess) {
+    size_t g = find(a, true, excess, (size_t)1 << a->shift);
+    for (size_t word = HG__BINS / 64; !g && word-- > 0;) {
+        uint64_t mask = a->bins[1].mask[word];
+        if (mask)
+            g = a->bins[1].first[word * 64 + 63 - (unsigned)__builtin_clzll(mask)];
+    }
+    return g;
+}
+
+/* Gives dirty runs back until at most `keep` granules are dirty. Returns bytes. */
 static size_t purge_to(struct hg__arena *a, size_t keep) {
     size_t size = 0;
-    for (int bin = HG__BINS - 1; bin > 0 && a->os && a->dirty > keep; bin--)
-        for (uint32_t g = a->bins.first[bin], next; g && a->dirty > keep; g = next) {
-            struct hg__run *run = hg__run(a, g);
-            size_t length = run->length;
-            next = run->next;
-            if (run->dirty == 0)
-                continue;
-            if (!hg__os_purge(hg__address(a, g), length << a->shift))
-                return size; /* locked memory: the next would fail as well */
-            size += (size_t)run->dirty << a->shift;
-            unlink_free(a, g);
-            insert_free(a, g, length, 0);
-        }
+    while (a->os && a->dirty > keep) {
+        size_t excess = a->dirty - keep, g = purge_choice(a, excess);
+        size_t length = hg__run(a, g)->length, dirty = hg__run(a, g)->dirty;
+        /* Only the end of a much longer run, if it is known what is dirty there. */
+        size_t part = dirty == length && excess < length / 2 ? excess : length;
+        if (!hg__os_purge(hg__address(a, g + length - part), part << a->shift))
+            break; /* locked memory: the next would fail as well */
+        size_t left = part < length ? dirty - part : 0;
+        size += (dirty - left) << a->shift;
+        unlink_free(a, g);
+        insert_free(a, g, length, left);
+    }
     a->purged_size += size;
     return size;
 }
@@ -218,8 +231,8 @@ static void make_room(struct hg__arena *a, size_t length) {
 }
 
 static size_t take(struct hg__arena *a, size_t length, size_t align, bool *zeroed) {
-    size_t g = find(a, length, align);
-    if (g && hg__run(a, g)->dirty) {
+    size_t g = find(a, true, length, align);
+    if (g) {
         g = take_from(a, g, length, align, zeroed);
         if (a->dirty < a->dirty_low)
             a->dirty_low = a->dirty;
@@ -227,7 +240,7 @@ static size_t take(struct hg__arena *a, size_t length, size_t align, bool *zeroe
     }
     make_room(a, length);
     *zeroed = a->os;
-    g = find(a, length, align); /* purging may have merged runs */
+    g = find(a, false, length, align);
     return g ? take_from(a, g, length, align, zeroed) : take_frontier(a, length, align);
 }
 
@@ -459,16 +472,17 @@ void hg__arena_close(struct hg__arena *a) {
 }
 
 static bool validate_bins(struct hg__arena *a, size_t *granules, struct hg__why *why) {
-    const struct hg__bins *bins = &a->bins;
     size_t dirty = 0;
-    for (unsigned bin = 0; bin < HG__BINS; bin++) {
+    for (unsigned i = 0; i < 2 * HG__BINS; i++) {
+        const struct hg__bins *bins = &a->bins[i / HG__BINS];
+        unsigned bin = i % HG__BINS;
         if ((bins->first[bin] != 0) != (bins->mask[bin / 64] >> bin % 64 & 1))
             return hg__wrong(why, "arena: mask and list of a bin disagree", bin, bins->first[bin]);
         uint32_t prev = 0;
         for (uint32_t g = bins->first[bin]; g; prev = g, g = hg__run(a, g)->next) {
             const struct hg__run *run = hg__run(a, g);
             if (g >= a->frontier || !is_free(run) || bin_of(run->length) != bin ||
-                run->prev != prev)
+                run->prev != prev || (run->dirty != 0) != (i >= HG__BINS))
                 return hg__wrong(why, "arena: a binned run is in the wrong place", g, bin);
             if (run->dirty > run->length)
                 return hg__wrong(why, "arena: more dirty than there is", g, (size_t)run->dirty);

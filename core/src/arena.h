@@ -85,7 +85,7 @@ struct hg__arena {
     uint64_t purged_size;
     void *mapping;
     size_t mapping_size;
-    struct hg__bins bins; /* of free runs, by length */
+    struct hg__bins bins[2]; /* of free runs by length: clean, dirty */
 };
 
 static inline struct hg__run *hg__run(const struct hg__arena *a, size_t g) {

@@ -104,7 +104,7 @@ static void test_holes(void **state) {
         if (i % 256)
             hg_core_dealloc(core, blocks[i], layout);
     assert_int_equal(hg__heap_trim(core->heaps, false), 0); /* a class in use is left alone */
-    assert_int_equal(hg_core_purge(core), 4 * 3 * 4096); /* per slab, the page of slot 0 stays */
+    assert_int_equal(hg_core_purge(core), 4 * 3 * 4096);    /* per slab, the page of slot 0 stays */
     assert_valid(core);
     for (int i = 0; i < 1024; i++)
         if (i % 256)
@@ -155,7 +155,8 @@ BREAK(unmerged, s->large_run->kind = HG__FREE;
 BREAK(large_map, hg__map_set(s->a, s->large, 0))
 BREAK(inside_map, hg__map_set(s->a, s->large + 1, 4))
 BREAK(free_map, hg__map_set(s->a, s->free, 4))
-BREAK(mask, s->a->bins.mask[0] ^= 1)
+BREAK(mask, s->a->bins[1].mask[0] ^= 1)
+BREAK(clean_bin, s->free_run->dirty = 0)
 BREAK(bin_place, s->free_run->prev = 3)
 BREAK(unbinned, memset(&s->a->bins, 0, sizeof s->a->bins); s->a->dirty = 0)
 BREAK(dirty_run, s->free_run->dirty = 1000)
@@ -192,6 +193,7 @@ static void test_validators(void **state) {
         {"inside map", inside_map, "arena: the map has an entry inside"},
         {"free map", free_map, "arena: the map has an entry for memory"},
         {"mask", mask, "arena: mask and list"},
+        {"clean among dirty", clean_bin, "arena: a binned run"},
         {"bin place", bin_place, "arena: a binned run"},
         {"unbinned", unbinned, "arena: a free run is in no bin"},
         {"dirty run", dirty_run, "arena: more dirty"},
