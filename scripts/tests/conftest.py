@@ -104,3 +104,27 @@ def synthetic_plan(seconds, workloads=("w",), seed=1):
             "entries": [{"name": n, "backend": n.split("#")[0], "role": roles.get(n, "backend")} for n in seconds],
             "workloads": [{"name": w, "spec": f"{w}.hgt", "class": "trace", "iterations": 1, "sha256": "0" * 64}
                           for w in workloads]}
+
+
+def publish_synthetic(path, workloads=("w",), backends=("core", "mimalloc"), rounds=12, detail="", latency=False, crash=None):
+    """Writes a whole results folder of made-up rounds, publishes it and returns its page."""
+    from heapgauge import report, store
+    seconds = {"system": 0.1, "system#aa": 0.1, **{b: 0.04 + 0.03 * i for i, b in enumerate(backends)}, "null": 0.01}
+    folder = store.Folder(path)
+    folder.create()
+    plan = synthetic_plan(seconds, workloads)
+    folder.write_json("plan.json", plan)
+    folder.write_json("backends.json", [{"name": n, "version": "1"} for n in seconds if "#" not in n])
+    folder.write_json("verdicts.json", [])
+    folder.write_json("context.json", {"context": {"cpu_model": "made up"}, "num_cpus": 2, "caches": [], "sessions": []})
+    for stored in synthetic_rounds(rounds, seconds, workloads=workloads):
+        for result in stored["results"]:
+            result["command_line"] = f"heapgauge cell {len(result['workload'])} --backend={result['entry']}"
+            if latency:
+                result["cell"]["latency_ns"] = {"50": 20.0, "99": 90.5, "99.9": 400.0}
+                result["cell"]["footprint_over_time"] = {"seconds": [0, 1], "live_bytes": [0, 5], "rss_bytes": [1 << 20, 2 << 20]}
+            if crash == (result["workload"], result["entry"]):
+                result["cell"] = {"status": "crashed", "detail": detail}
+        folder.write_json(f"rounds/{stored['round']:03d}.json", stored)
+    report.publish(folder)
+    return (Path(path) / "report.html").read_text()

@@ -10,7 +10,7 @@ import time
 
 import pytest
 from heapgauge import compare as compare_module
-from heapgauge import hyperfine, store
+from heapgauge import hyperfine, machine, store
 from heapgauge.errors import Trouble
 
 needs_hyperfine = pytest.mark.skipif(not shutil.which("hyperfine"),
@@ -402,4 +402,4 @@ def test_context_has_provenance(measured):
     assert all(isinstance(v, str) for v in context["context"].values())
     session = context["sessions"][0]
     assert session["before"]["time"] <= session["after"]["time"] and session["rounds_after"] == 12
-    assert json.dumps(context).find(str(compare_module.REPOSITORY)) < 0
+    assert json.dumps(context).find(str(machine.REPOSITORY)) < 0

@@ -5,6 +5,7 @@ exporter: what two tables say of a cell is one number.
 """
 
 import math
+import shlex
 
 from . import stats
 from .plan import HARNESS, SEEDED
@@ -77,6 +78,48 @@ def gather(rounds):
             key = (result["workload"], result["entry"])
             samples.setdefault(key, []).append(sample_of(stored["round"], result))
     return samples
+
+
+def by_cell(rounds):
+    """(workload, entry) -> its raw results, in round order."""
+    found = {}
+    for stored in rounds:
+        for result in stored["results"]:
+            found.setdefault((result["workload"], result["entry"]), []).append(result)
+    return found
+
+
+def command_of(results):
+    """The command that repeats a cell, as typed from the repository; None if it never ran."""
+    line = results[-1].get("command_line") if results else None
+    if not line:
+        return None
+    words = shlex.split(line)
+    return shlex.join(["heapgauge", *words[1:], "--json=-"])
+
+
+def latencies(results):
+    """percentile (as text) -> median over the rounds, ns; None where no cell told any."""
+    told = [r["cell"]["latency_ns"] for r in results if isinstance(r["cell"].get("latency_ns"), dict)]
+    if not told:
+        return None
+    found = {}
+    for percentile in told[0]:
+        values = [t[percentile] for t in told if is_number(t.get(percentile))]
+        if values:
+            found[percentile] = stats.median(values)
+    return found or None
+
+
+def time_line(results):
+    """The last round's footprint over time: lists seconds, live_bytes, rss_bytes; None where not told."""
+    keys = ("seconds", "live_bytes", "rss_bytes")
+    for result in reversed(results):
+        told = result["cell"].get("footprint_over_time")
+        if isinstance(told, dict) and all(isinstance(told.get(k), list) for k in keys) \
+                and len({len(told[k]) for k in keys}) == 1 and all(map(is_number, sum((told[k] for k in keys), []))):
+            return {k: told[k] for k in keys}
+    return None
 
 
 def cell_status(samples, counted=None, rounds=0):
@@ -158,7 +201,7 @@ def widest_interval(plan, rounds):
 
 def build(plan, backends, verdicts, context, rounds, name="", counts=()):
     """The whole model of one results folder."""
-    samples = gather(rounds)
+    samples, results = gather(rounds), by_cell(rounds)
     count_of = {(c["workload"], c["backend"]): c for c in counts}
     verdict_of = {(v["workload"], v["backend"]): v for v in verdicts}
     workloads = [describe_workload(w, plan, samples) for w in plan["workloads"]]
@@ -167,9 +210,10 @@ def build(plan, backends, verdicts, context, rounds, name="", counts=()):
     for workload in workloads:
         for entry in plan["entries"]:
             subject = plan["baseline"] if entry["role"] == "control" else entry["name"]
-            cells.append(describe_cell(workload, entry, plan, samples,
+            cells.append(describe_cell(workload, entry, plan, samples, results,
                                        verdict_of.get((workload["name"], entry["name"])),
                                        count_of.get((workload["name"], subject)), len(rounds)))
+    drop_without_baseline(cells, plan["baseline"])
     judge(cells, workloads, "time", ("faster", "slower"))
     judge(cells, workloads, "footprint", ("smaller", "larger"))
     means = mean_rows(plan, workloads, cells)
@@ -234,10 +278,11 @@ def stamp(workloads, plan, samples):
         workload["noisy"] = stats.is_noisy(estimate, p)
 
 
-def describe_cell(workload, entry, plan, samples, verdict, counted, rounds):
+def describe_cell(workload, entry, plan, samples, results, verdict, counted, rounds):
     """One cell: status, time, memory, ratios to the baseline, every sample."""
     name = workload["name"]
     mine = samples.get((name, entry["name"]), [])
+    cell_results = results.get((name, entry["name"]), [])
     baseline = samples.get((name, plan["baseline"]), [])
     status, detail = cell_status(mine, counted, rounds)
     word = verdict["verdict"] if verdict else None
@@ -251,10 +296,13 @@ def describe_cell(workload, entry, plan, samples, verdict, counted, rounds):
             "verdict_item": verdict.get("item") if verdict else None,
             "time": None, "time_ratio": None, "share": None, "footprint": None, "footprint_ratio": None,
             "rss_peak_bytes": None, "live_peak_bytes": None, "minor_faults": None,
+            "latency_ns": None, "footprint_over_time": None, "command": command_of(cell_results),
             "samples": mine}
     if status != "ok":
         return cell
     cell["time"] = summary(mine, "ns_per_op")
+    cell["latency_ns"] = latencies(cell_results)
+    cell["footprint_over_time"] = time_line(cell_results)
     if workload["harness_ns_per_op"] is not None and entry["role"] != "harness":
         cell["share"] = max(0.0, 1 - workload["harness_ns_per_op"] / cell["time"]["median"])
     if entry["role"] != "harness":
@@ -265,6 +313,14 @@ def describe_cell(workload, entry, plan, samples, verdict, counted, rounds):
         cell["time_ratio"] = ratio_block(mine, baseline, "seconds")
         cell["footprint_ratio"] = ratio_block(mine, baseline, "footprint_overhead")
     return cell
+
+
+def drop_without_baseline(cells, baseline):
+    """Takes the ratios of a workload away where the baseline itself has no number."""
+    missing = {c["workload"] for c in cells if c["backend"] == baseline and c["status"] != "ok"}
+    for cell in cells:
+        if cell["workload"] in missing:
+            cell["time_ratio"] = cell["footprint_ratio"] = None
 
 
 def too_much_harness(workload):

@@ -22,7 +22,6 @@ from . import analysis, hyperfine, machine, plan as plans, report, store
 from .errors import EXIT_FINDING, EXIT_WELL, Trouble
 
 PLAN_VERSION = 1
-REPOSITORY = Path(__file__).resolve().parents[3]
 
 ROUNDS, ROUNDS_QUICK = 20, 12
 CELL_SECONDS, CELL_SECONDS_QUICK = 0.15, 0.05  # what the fastest backend of a workload should take
@@ -143,7 +142,7 @@ def describe_workloads(specs, program):
     listed = None
     found = []
     for spec in dict.fromkeys(specs):
-        entry = {"name": plans.workload_label(spec), "spec": portable(spec),
+        entry = {"name": plans.workload_label(spec), "spec": machine.portable(spec),
                  "class": plans.workload_class(spec), "iterations": None}
         if spec.endswith(".hgt"):
             try:
@@ -170,21 +169,10 @@ def benchmark_names(program):
     return {re.sub(r"/backend:[^/\s]*", "", line) for line in text.split()}
 
 
-def portable(path):
-    """A path as it may stand in a published result: relative to the repository if it lies there."""
-    text = str(path)
-    if "/" not in text or not os.path.isabs(text):
-        return text
-    try:
-        return str(Path(text).resolve().relative_to(REPOSITORY))
-    except ValueError:
-        return text
-
-
 def runnable(spec):
-    """The inverse of portable(): a path that can be opened from here, a benchmark's name unchanged."""
-    if spec.endswith(".hgt") and not os.path.exists(spec) and (REPOSITORY / spec).exists():
-        return str(REPOSITORY / spec)
+    """The inverse of machine.portable(): a path that can be opened from here, a benchmark's name unchanged."""
+    if spec.endswith(".hgt") and not os.path.exists(spec) and (machine.REPOSITORY / spec).exists():
+        return str(machine.REPOSITORY / spec)
     return spec
 
 
@@ -198,7 +186,7 @@ def make_plan(options, program, known):
     return {
         "plan_version": PLAN_VERSION,
         "created": machine.now(),
-        "command": shlex.join(["heapgauge", "compare", *map(portable, sys.argv[2:])]),
+        "command": shlex.join(["heapgauge", "compare", *map(machine.portable_option, sys.argv[2:])]),
         "seed": seed,
         "quick": options.quick,
         "rounds": options.rounds or (ROUNDS_QUICK if options.quick else ROUNDS),
@@ -219,7 +207,7 @@ def resume_plan(folder, options, program):
     if plan.get("plan_version") != PLAN_VERSION:
         raise Trouble(f"{folder.path / 'plan.json'}: made by another version of heapgauge: start a new folder")
     fixed = {
-        "workloads": (options.workloads and [portable(w) for w in dict.fromkeys(options.workloads)],
+        "workloads": (options.workloads and [machine.portable(w) for w in dict.fromkeys(options.workloads)],
                       [w["spec"] for w in plan["workloads"]]),
         "--baseline": (options.baseline and plans.backend_label(options.baseline), plan["baseline"]),
         "--seed": (options.seed, plan["seed"]),
@@ -236,7 +224,7 @@ def resume_plan(folder, options, program):
         if "sha256" in workload:
             own = folder.path / "traces" / Path(workload["spec"]).name
             if own.is_file():  # kept in the folder, which may have been renamed since
-                workload["spec"] = portable(own)
+                workload["spec"] = machine.portable(own)
             try:
                 same = store.file_digest(runnable(workload["spec"])) == workload["sha256"]
             except OSError as error:
@@ -426,7 +414,7 @@ def cells_of_round(plan, number, out):
             continue
         workload = by_name[name]
         cells.append({"name": f"{name}/backend:{entry}", "label": name, "entry": entry,
-                      "workload": runnable(workload["spec"]), "backend": entries[entry]["backend"],
+                      "workload": runnable(workload["spec"]), "spec": workload["spec"], "backend": entries[entry]["backend"],
                       "iterations": workload["iterations"]})
     return cells
 
@@ -493,7 +481,7 @@ def write_context(folder, program, known, plan, before, rounds_before, rounds):
     """Adds this session to context.json: the machine's facts, and how busy it was before and after."""
     context = folder.read_json("context.json") if folder.exists("context.json") else {"sessions": []}
     after = machine.reading()
-    facts = machine.facts(program, REPOSITORY)
+    facts = machine.facts(program, machine.REPOSITORY)
     facts["cmdline"] = plan["command"]
     facts["seed"] = str(plan["seed"])
     facts["host_name"] = socket.gethostname()
@@ -519,7 +507,7 @@ def served_by(known, plan):
         if path:
             if not facts.get("sha256") and Path(path).is_file():
                 facts["sha256"] = store.file_digest(path)
-            facts["path"] = portable(path)
+            facts["path"] = machine.portable(path)
         facts["name"] = label
         found.append(facts)
     return found
@@ -530,6 +518,7 @@ def main(argv):
     options = parse(argv)
     program = program_path()
     hyperfine.require()
+    report.require()
     output = options.output or f"results/{datetime.now():%Y-%m-%d-%H%M%S}"
     folder = store.Folder(output)
     resuming = folder.exists()

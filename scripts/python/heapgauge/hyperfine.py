@@ -35,6 +35,11 @@ def cell_command(program, workload, backend, iterations, timeout_s, memory_bytes
             f"--timeout={timeout_s:g}", f"--memory={memory_bytes}"]
 
 
+def publishable(command, spec):
+    """A cell's command without this machine's paths: what a reader types in the repository."""
+    return ["heapgauge", command[1], spec, *map(machine.portable_option, command[3:])]
+
+
 def die_with_parent():
     """In the child: SIGKILL when the parent ends, so that a killed compare leaves nothing measuring."""
     PR_SET_PDEATHSIG = 1
@@ -95,7 +100,8 @@ def measure(program, workload, backend, iterations, timeout_s, memory_bytes, *mo
 
 
 def run_round(program, number, cells, folder, timeout_s, memory_bytes, progress):
-    """Runs `cells`, dicts with name, workload, entry, backend and iterations, in their order.
+    """Runs `cells`, dicts with name, workload (and its spec as published), entry,
+    backend and iterations, in their order.
 
     Returns the round as it is stored. `progress` is called with the number of cells done.
     """
@@ -122,7 +128,9 @@ def run_round(program, number, cells, folder, timeout_s, memory_bytes, progress)
                 status = {124: "timeout", 137: "timeout"}.get(code, "error")
                 found = {"status": status, "detail": f"heapgauge cell {problem}, exit status {code}"}
             result.update(position=position, workload=cell["label"], entry=cell["entry"],
-                          command_line=shlex.join(command), cell=found)
+                          command_line=shlex.join(publishable(command, cell["spec"])), cell=found)
+            if isinstance(found.get("backend_path"), str):
+                found["backend_path"] = machine.portable(found["backend_path"])
         return {"round_version": 1, "round": number, "before": before, "after": after,
                 "results": results}
     finally:

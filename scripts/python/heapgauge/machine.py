@@ -11,6 +11,26 @@ from datetime import datetime
 from pathlib import Path
 
 
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def portable(path):
+    """A path as it may stand in a published result: relative to the repository if it lies there."""
+    text = str(path)
+    if "/" not in text or not os.path.isabs(text):
+        return text
+    try:
+        return str(Path(text).resolve().relative_to(REPOSITORY))
+    except ValueError:
+        return text
+
+
+def portable_option(word):
+    """portable() for the value of --name=value too."""
+    name, equals, value = word.partition("=")
+    return f"{name}={portable(value)}" if equals else portable(word)
+
+
 def read_text(path):
     """A file's text, stripped; None if it can't be read."""
     try:

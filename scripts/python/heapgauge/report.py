@@ -1,11 +1,17 @@
 """`heapgauge report`: turns a results folder into tables, in the folder itself."""
 
 import argparse
+import importlib
 import sys
 from pathlib import Path
 
 from . import analysis, exporters, store
 from .errors import EXIT_FINDING, EXIT_WELL, Trouble
+
+
+def require():
+    """Raises ModuleNotFoundError now rather than after an hour of measuring, if the page can't be written."""
+    importlib.import_module("jinja2")
 
 
 def load(folder):

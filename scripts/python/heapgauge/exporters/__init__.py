@@ -1,7 +1,7 @@
 """Writers of tables: one file an exporter, each a function from the model to text.
 
-To add one (a page, another dashboard): write a module with `render(model) -> str` and list it here.
-Exporters compute nothing: every number they show is in the model.
+To add one: write a module with `render(model) -> str` and list it here.
+Exporters compute nothing: every number they show is in the model (the page computes again from its samples).
 """
 
 from importlib import import_module
@@ -12,6 +12,7 @@ EXPORTERS = {
     "table.md": "markdown",
     "table.csv": "csv_table",
     "table.tex": "latex",
+    "report.html": "page",
     "google-benchmark.json": "google_benchmark",
     "dashboard.json": "dashboard",
     "bencher.json": "bencher",
