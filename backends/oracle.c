@@ -1181,8 +1181,10 @@ enum hg_status hg_oracle_perform(hg_oracle *oracle, const hg_op *op, uint64_t op
     if (empty && op->slot != HG_SLOT_NONE && op->kind != HG_OP_WAIT &&
         oracle->blocks[op->slot].refused &&
         (op->kind == HG_OP_LAYOUT_REALLOC || op->kind == HG_OP_DEALLOC ||
-         (op->kind == HG_OP_REALLOC && op->size == 0)))
+         (op->kind == HG_OP_REALLOC && op->size == 0))) {
         left_out = true; /* its block could not be had */
+        digest(oracle, op);
+    }
     if (!left_out && oracle->config.face == HG_FACE_LAYOUT && empty &&
         (translated.kind == HG_OP_DEALLOC || translated.kind == HG_OP_LAYOUT_REALLOC))
         left_out = true; /* its allocation was left out */
