@@ -1,17 +1,44 @@
 #include "command.h"
 
+#include "../latency/latency.h"
 #include "workload.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char usage[] =
     "usage: heapgauge bench [--backend=A,B|all] [--benchmark_...]\n\n"
     "Benchmarks of allocators, with the flags, names and files of Google Benchmark. All run in this\n"
     "process, one after the other: for a comparison that can be defended use heapgauge compare.\n\n"
     "  --backend=A,B|all   allocators (core,system)\n"
-    "  --workloads         the workloads, with what each stresses\n";
+    "  --workloads         the workloads, with what each stresses, as a table\n"
+    "  --quick             one or two instances of each workload, briefly\n"
+    "  --latency           the time of each operation: p50 p90 p99 p99.9 p99.99 max, by kind and size\n"
+    "  --latency_out=DIR   with --latency: a .hgrm file for each of them, as HdrHistogram writes it\n"
+    "  --open_loop=RATE    with --latency: churn, RATE replacements a second, each timed from when it was due\n"
+    "  --instructions      instructions, system calls and page faults per operation (valgrind, strace)\n";
+
+/* Two thirds of a minute for a backend at most. */
+static char quick_filter[] =
+    "--benchmark_filter=^("
+    "pair/.*size:(16|1024)|lifo/.*blocks:100/size:16|fifo/.*live:10000/size:64|"
+    "churn/.*live:(1000|100000)/size_max:1024|churn_threads/.*threads:2|sizes/.*size_max:1024|"
+    "aligned/.*align:(16|64|4096)/size:200|aligned_realloc/.*align:64/size_max:1024|"
+    "realloc/.*size_max:65536|calloc/.*size:1024|sized_free/.*live:10000/size_max:1024|"
+    "larson/.*size_max:1000/.*threads:2|sh[68]/.*threads:2|xmalloc/.*size_min:64/.*|"
+    "mstress/.*threads:2|messages/.*threads:2|one_freer/.*threads:2|false_sharing/.*|"
+    "glibc_simple/.*blocks:400/size:16|glibc_thread/.*threads:2|pareto/.*threads:1|"
+    "production/.*|thread_churn/.*|startup/.*|large/.*size_max:1048576|"
+    "(factor|minimise|interpret|store)/.*)$";
+static char quick_min_time[] = "--benchmark_min_time=0.05s";
+
+struct options {
+    struct hg_latency_options latency;
+    bool wants_workloads, wants_latency, wants_instructions, is_quick;
+};
 
 static int register_backend(const hg_backend *backend, const char *spec, void *context) {
     (void)context;
@@ -26,33 +53,98 @@ static int register_backend(const hg_backend *backend, const char *spec, void *c
     return HG_EXIT_OK;
 }
 
+/* A Markdown table: the README's is made by this. */
 static int list_workloads(void) {
     const struct hg_workload *workload;
+    printf("| workload | what it stresses |\n|:--|:--|\n");
     for (size_t i = 0; (workload = hg_workload_at(i)) != NULL; i++)
-        printf("%-18s %s\n", workload->name, workload->what);
+        printf("| `%s` | %s |\n", workload->name, workload->what);
     return HG_EXIT_OK;
 }
 
-int hg_cmd_bench(int argc, char **argv) {
-    const char *backends = "core,system";
-    int kept = 1;
-    for (int i = 1; i < argc; i++) {
-        if (strncmp(argv[i], "--backend=", 10) == 0)
-            backends = argv[i] + 10;
-        else if (strcmp(argv[i], "--workloads") == 0)
-            return list_workloads();
-        else
-            argv[kept++] = argv[i];
-    }
-    argv[kept] = NULL;
+static int run_benchmarks(const struct options *options, int argc, char **argv) {
     hg_benchmark_set_usage(usage);
     hg_benchmark_add_context("harness", "heapgauge " HG_VERSION);
-    int status = hg_benchmark_initialize(&kept, argv);
+    int status = hg_benchmark_initialize(&argc, argv);
     if (status != HG_BENCHMARK_OK || hg_benchmark_wants_exit())
         return status;
-    status = hg_benchmark_report_unrecognized(kept, argv);
+    status = hg_benchmark_report_unrecognized(argc, argv);
     if (status != HG_BENCHMARK_OK)
         return status;
-    status = hg_each_backend("bench", backends, register_backend, NULL);
+    status = hg_each_backend("bench", options->latency.backends, register_backend, NULL);
     return status ? status : hg_benchmark_run_specified();
+}
+
+/* Counting needs other programs around this one: a script does it. */
+static int run_instructions(const struct options *options, int argc, char **argv) {
+    char self[4096];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    char **words = calloc((size_t)argc + 5, sizeof *words);
+    if (length < 0 || !words)
+        return hg_usage_error("bench", "cannot start: %s", strerror(errno));
+    self[length] = '\0';
+    words[0] = (char[]){HG_PYTHON};
+    words[1] = (char[]){HG_INSTRUCTIONS_SCRIPT};
+    words[2] = self;
+    words[3] = strdup(options->latency.backends);
+    for (int i = 1; i < argc; i++)
+        words[3 + i] = argv[i];
+    execv(HG_PYTHON, words);
+    hg_usage_error("bench", "cannot start %s: %s; install it with: apt-get install python3",
+                   HG_PYTHON, strerror(errno));
+    free(words);
+    return HG_EXIT_USAGE;
+}
+
+/* True iff the word was one of ours. */
+static bool take(struct options *options, const char *word) {
+    double rate;
+    if (strncmp(word, "--backend=", 10) == 0)
+        options->latency.backends = word + 10;
+    else if (strncmp(word, "--latency_out=", 14) == 0)
+        options->latency.out_directory = word + 14;
+    else if (strncmp(word, "--open_loop=", 12) == 0 && hg_parse_double(word + 12, &rate) &&
+             rate > 0)
+        options->latency.open_loop_per_s = rate;
+    else if (strcmp(word, "--latency") == 0)
+        options->wants_latency = true;
+    else if (strcmp(word, "--instructions") == 0)
+        options->wants_instructions = true;
+    else if (strcmp(word, "--workloads") == 0)
+        options->wants_workloads = true;
+    else if (strcmp(word, "--quick") == 0)
+        options->is_quick = true;
+    else
+        return false;
+    return true;
+}
+
+int hg_cmd_bench(int argc, char **argv) {
+    struct options options = {.latency.backends = "core,system"};
+    char **words = calloc((size_t)argc + 3, sizeof *words); /* the user's own come last, and win */
+    if (!words)
+        return hg_usage_error("bench", "out of memory");
+    int count = 1;
+    words[0] = argv[0];
+    for (int i = 1; i < argc; i++)
+        if (take(&options, argv[i]))
+            argv[i] = NULL;
+    if (options.is_quick) {
+        words[count++] = quick_filter;
+        words[count++] = quick_min_time;
+    }
+    for (int i = 1; i < argc; i++)
+        if (argv[i])
+            words[count++] = argv[i];
+    options.latency.argc = count;
+    options.latency.argv = words;
+    if ((options.latency.open_loop_per_s > 0 || options.latency.out_directory) &&
+        !options.wants_latency)
+        return hg_usage_error("bench", "--open_loop and --latency_out go with --latency");
+    if (options.wants_workloads)
+        return list_workloads();
+    if (options.wants_instructions)
+        return run_instructions(&options, count, words);
+    return options.wants_latency ? hg_bench_latency(&options.latency)
+                                 : run_benchmarks(&options, count, words);
 }

@@ -64,6 +64,7 @@ static int running;
 static bool ended;
 static uint64_t begin_wall_ns, begin_cpu_ns, begin_calls;
 static struct hg_workload_times times;
+static void (*begin_hook)(const hg_state *state), (*end_hook)(const hg_state *state);
 
 const struct hg_workload *hg_workload_at(size_t index) {
     return index < WORKLOAD_COUNT ? workloads[index] : NULL;
@@ -106,10 +107,18 @@ void hg_workload_live(uint64_t bytes) {
     pthread_mutex_unlock(&lock);
 }
 
+void hg_workload_set_hooks(void (*begin)(const hg_state *state),
+                           void (*end)(const hg_state *state)) {
+    begin_hook = begin;
+    end_hook = end;
+}
+
 void hg__workload_begin(hg_state *state) {
     pthread_mutex_lock(&lock);
     if (running++ == 0) {
         ended = false;
+        if (begin_hook)
+            begin_hook(state);
         times.threads = (uint64_t)hg_state_threads(state);
         begin_calls = hg_counting_total();
         begin_cpu_ns = hg_cpu_ns();
@@ -119,7 +128,6 @@ void hg__workload_begin(hg_state *state) {
 }
 
 void hg__workload_end(hg_state *state) {
-    (void)state;
     pthread_mutex_lock(&lock);
     running--;
     /* All have passed the barrier at the end of the loop; only the first to come here knows that no
@@ -129,6 +137,8 @@ void hg__workload_end(hg_state *state) {
         times.wall_ns = hg_time_ns() - begin_wall_ns;
         times.cpu_ns = hg_cpu_ns() - begin_cpu_ns;
         times.calls = hg_counting_total() - begin_calls;
+        if (end_hook)
+            end_hook(state);
     }
     pthread_mutex_unlock(&lock);
 }

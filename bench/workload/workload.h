@@ -60,6 +60,11 @@ static inline void hg_workload_touch(void *ptr) {
     *(volatile char *)ptr = 1;
 }
 
+/* Calls these right before the first thread starts its loop and right after the last has ended it, while no
+ * thread is inside. NULL: none. */
+void hg_workload_set_hooks(void (*begin)(const hg_state *state),
+                           void (*end)(const hg_state *state));
+
 void hg__workload_begin(hg_state *state);
 void hg__workload_end(hg_state *state);
 
