@@ -122,6 +122,11 @@ static enum hg_status open_decorator(const char *spec, const char *colon, hg_bac
     char word[64];
     snprintf(word, sizeof word, "%.*s", (int)(colon - spec), spec);
     backend->facts = inner->facts;
+    if (strncmp(word, "fault-", 6) == 0 && !inner->libc.malloc) {
+        snprintf(why, why_size, "%s has no libc face: faults are planted in front of one",
+                 inner->facts.name);
+        return HG_ERR_UNAVAILABLE;
+    }
     if (strncmp(word, "fault-", 6) == 0)
         return hg__faulty_open(word + 6, inner, backend, why, why_size);
     if (strcmp(word, "count") == 0)

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -85,6 +86,83 @@ void hg__probe_zero_policies(hg_backend *backend) {
         libc->free(after);
 }
 
+/* ---- a library with a layout face of its own ---- */
+
+/* The functions of backend.h under "A library for --backend=PATH.so". */
+struct exported {
+    void *(*alloc)(size_t size, size_t align);
+    void *(*alloc_zeroed)(size_t size, size_t align);
+    void *(*realloc)(void *block, size_t size, size_t align, size_t new_size);
+    void (*dealloc)(void *block, size_t size, size_t align);
+};
+
+static void *exported_alloc(const hg_backend *self, hg_layout layout) {
+    const struct exported *exported = self->state;
+    return exported->alloc(layout.size, layout.align);
+}
+
+static void *exported_alloc_zeroed(const hg_backend *self, hg_layout layout) {
+    const struct exported *exported = self->state;
+    return exported->alloc_zeroed(layout.size, layout.align);
+}
+
+static void *exported_realloc(const hg_backend *self, void *block, hg_layout layout,
+                              size_t new_size) {
+    const struct exported *exported = self->state;
+    return exported->realloc(block, layout.size, layout.align, new_size);
+}
+
+static void exported_dealloc(const hg_backend *self, void *block, hg_layout layout) {
+    const struct exported *exported = self->state;
+    exported->dealloc(block, layout.size, layout.align);
+}
+
+/* False, and nothing changed, iff the library exports no layout face. What it leaves out stays NULL. */
+static bool fill_layout_face(void *handle, const char *file, hg_backend *backend) {
+    struct exported found;
+    store_function(&found.alloc, own_symbol(handle, "heapgauge_alloc", file));
+    store_function(&found.alloc_zeroed, own_symbol(handle, "heapgauge_alloc_zeroed", file));
+    store_function(&found.realloc, own_symbol(handle, "heapgauge_realloc", file));
+    store_function(&found.dealloc, own_symbol(handle, "heapgauge_dealloc", file));
+    struct exported *exported = found.alloc && found.dealloc ? malloc(sizeof *exported) : NULL;
+    if (!exported)
+        return false;
+    *exported = found; /* as backends themselves, never freed */
+    backend->state = exported;
+    backend->layout.alloc = exported_alloc;
+    backend->layout.alloc_zeroed = found.alloc_zeroed ? exported_alloc_zeroed : NULL;
+    backend->layout.realloc = found.realloc ? exported_realloc : NULL;
+    backend->layout.dealloc = exported_dealloc;
+    return true;
+}
+
+static void take_layout_over_libc(hg_backend *backend) {
+    backend->layout = hg__layout_over_libc;
+    if (!backend->libc.realloc)
+        backend->layout.realloc = NULL;
+    if (!backend->libc.calloc)
+        backend->layout.alloc_zeroed = NULL;
+}
+
+/* ---- any library ---- */
+
+/* The file that defines what `name` is here; "" if nothing does. */
+static const char *file_of_symbol(void *handle, const char *name) {
+    void *address = dlsym(handle, name);
+    return address ? hg__file_of_address(address) : "";
+}
+
+static void take_probed_facts(void *handle, const char *file, hg_backend *backend) {
+    const char *(*version)(void);
+    store_function(&version, own_symbol(handle, "heapgauge_version", file));
+    backend->facts.path = file;
+    backend->facts.version = version ? version() : "unknown";
+    backend->facts.align_min = backend->libc.malloc ? 8 : 1;
+    backend->facts.align_max = (size_t)1 << 26;
+    backend->facts.frees = true;
+    hg__probe_zero_policies(backend);
+}
+
 enum hg_status hg__library_load(const char *file, hg_backend *backend, void **handle, char *why,
                                 size_t why_size) {
     if (strchr(file, '/') && access(file, R_OK) != 0) {
@@ -100,28 +178,27 @@ enum hg_status hg__library_load(const char *file, hg_backend *backend, void **ha
                      : "");
         return HG_ERR_UNAVAILABLE;
     }
-    void *any = dlsym(library, "malloc");
-    const char *own_file = any ? hg__file_of_address(any) : "";
+    const char *own_file = file_of_symbol(library, "heapgauge_alloc");
+    bool has_layout = fill_layout_face(library, own_file, backend);
+    if (!has_layout)
+        own_file = file_of_symbol(library, "malloc");
     fill_libc_face(library, own_file, &backend->libc);
+    bool has_libc = backend->libc.malloc && backend->libc.free;
     const char *asked = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
-    bool served_by_libc = any && strstr(own_file, "libc.so") && !strstr(asked, "libc.so");
-    if (!any || served_by_libc || !backend->libc.free) {
-        snprintf(why, why_size, "%s defines no malloc and free of its own: not a malloc library",
+    bool served_by_libc = !has_layout && strstr(own_file, "libc.so") && !strstr(asked, "libc.so");
+    if (served_by_libc || !(has_layout || has_libc)) {
+        snprintf(why, why_size,
+                 "%s defines no malloc and free of its own, nor heapgauge_alloc and "
+                 "heapgauge_dealloc: not a malloc library",
                  file);
         dlclose(library);
         return HG_ERR_UNAVAILABLE;
     }
-    backend->layout = hg__layout_over_libc;
-    if (!backend->libc.realloc)
-        backend->layout.realloc = NULL;
-    if (!backend->libc.calloc)
-        backend->layout.alloc_zeroed = NULL;
-    backend->facts.path = own_file;
-    backend->facts.version = "unknown";
-    backend->facts.align_min = 8;
-    backend->facts.align_max = (size_t)1 << 26;
-    backend->facts.frees = true;
-    hg__probe_zero_policies(backend);
+    if (!has_libc)
+        backend->libc = (struct hg_libc_face){0}; /* never half of one */
+    if (!has_layout)
+        take_layout_over_libc(backend);
+    take_probed_facts(library, own_file, backend);
     if (handle)
         *handle = library;
     return HG_OK;

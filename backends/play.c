@@ -108,6 +108,10 @@ size_t hg__play_libc(const hg_backend *backend, struct hg_played *slots, const h
             break;
         case HG_OP_REALLOC:
         case HG_OP_REALLOCARRAY:
+            if (!libc->realloc) {
+                tally->unsupported++;
+                break;
+            }
             if (op->kind == HG_OP_REALLOC)
                 ptr = libc->realloc(slot->ptr, size);
             else
@@ -185,6 +189,18 @@ size_t hg__play_libc(const hg_backend *backend, struct hg_played *slots, const h
     return count;
 }
 
+size_t hg__play_without_libc(const hg_backend *backend, struct hg_played *slots, const hg_op *ops,
+                             size_t count, bool touch, struct hg_play_tally *tally) {
+    for (size_t i = 0; i < count; i++) {
+        bool is_layout = ops[i].kind >= HG_OP_ALLOC && ops[i].kind <= HG_OP_DEALLOC;
+        if (!is_layout)
+            tally->unsupported++;
+        else if (hg__play_layout(backend, slots, &ops[i], 1, touch, tally) != 1)
+            return i;
+    }
+    return count;
+}
+
 size_t hg__play_layout(const hg_backend *backend, struct hg_played *slots, const hg_op *ops,
                        size_t count, bool touch, struct hg_play_tally *tally) {
     const struct hg_layout_face *face = &backend->layout;
@@ -223,6 +239,10 @@ size_t hg__play_layout(const hg_backend *backend, struct hg_played *slots, const
         case HG_OP_LAYOUT_REALLOC:
             if (empty) {
                 tally->left_out++;
+                continue;
+            }
+            if (!face->realloc) { /* the block stays as it is */
+                tally->unsupported++;
                 continue;
             }
             ptr = face->realloc(backend, slot->ptr, unpack(slot), op.size);

@@ -17,10 +17,12 @@ struct hg_play_tally {
 /* Performs `count` operations in order. Returns the number performed: less than `count` iff the stream
  * is wrong at that operation (it fills a full slot). WAIT and environment operations are the caller's.
  * Not synchronised: each slot's operations must be ordered by the caller. */
-size_t hg__play_libc(const hg_backend *backend, struct hg_played *slots, const hg_op *ops,
-                     size_t count, bool touch, struct hg_play_tally *tally);
-size_t hg__play_layout(const hg_backend *backend, struct hg_played *slots, const hg_op *ops,
+typedef size_t hg_hand(const hg_backend *backend, struct hg_played *slots, const hg_op *ops,
                        size_t count, bool touch, struct hg_play_tally *tally);
+hg_hand hg__play_libc;
+hg_hand hg__play_layout;
+/* As hg__play_libc, for a backend without a libc face: operations of that face are unsupported. */
+hg_hand hg__play_without_libc;
 
 /* Frees what a slot holds, through the face that made it. */
 void hg__play_drain(const hg_backend *backend, struct hg_played *slot);

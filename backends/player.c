@@ -137,21 +137,24 @@ static void play_environment(const struct hg_play_config *config, const hg_op *o
     }
 }
 
+/* The measuring hand that calls nothing which is not there. */
+static hg_hand *hand_for(const struct hg_play_config *config) {
+    if (config->face == HG_FACE_LAYOUT)
+        return hg__play_layout;
+    return config->backend->libc.malloc ? hg__play_libc : hg__play_without_libc;
+}
+
 /* One thread's operations in a row. Returns how many were performed; fewer: the stream is wrong. */
 static size_t play_run(struct play *play, const hg_op *ops, size_t count,
                        struct hg_play_tally *tally) {
     const struct hg_play_config *config = play->config;
+    hg_hand *hand = hand_for(config);
     size_t done = 0;
     while (done < count) {
         size_t plain = done;
         while (plain < count && ops[plain].kind < HG_OP_PURGE)
             plain++;
-        size_t played = config->face == HG_FACE_LAYOUT
-                            ? hg__play_layout(config->backend, play->slots, ops + done,
-                                              plain - done, config->touch, tally)
-                            : hg__play_libc(config->backend, play->slots, ops + done, plain - done,
-                                            config->touch, tally);
-        done += played;
+        done += hand(config->backend, play->slots, ops + done, plain - done, config->touch, tally);
         if (done < plain)
             return done;
         for (; done < count && ops[done].kind >= HG_OP_PURGE; done++)

@@ -97,6 +97,8 @@ static int play_trace(const struct cell *cell, struct measured *measured) {
         snprintf(detail, sizeof detail, "%" PRIu64 " allocations returned NULL", result.failed);
         say(measured, "invalid", detail);
     }
+    if (result.unsupported && !cell->backend->libc.malloc)
+        say(measured, "unsupported", "the backend has no libc face: replay with --face=layout");
     return HG_EXIT_OK;
 }
 

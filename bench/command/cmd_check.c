@@ -85,6 +85,11 @@ static int check_in_child(void *argument) {
     return 0; /* no clean-up: the heap under test may be broken */
 }
 
+/* Nothing was asked that the backend has a function for: no verdict. */
+static bool nothing_supported(const struct verdict *verdict) {
+    return verdict->counts.unsupported > 0 && verdict->counts.succeeded == 0;
+}
+
 /* The word of a verdict, for people and JSON. */
 static const char *verdict_word(const struct hg_contained *child, const struct verdict *verdict) {
     if (child->outcome != HG_OUTCOME_EXITED)
@@ -93,6 +98,8 @@ static const char *verdict_word(const struct hg_contained *child, const struct v
         return child->exit_status == HG_EXIT_USAGE ? "error" : "crashed";
     if (verdict->status == HG_END)
         return "broken";
+    if (verdict->status == HG_OK && nothing_supported(verdict))
+        return "unsupported";
     return verdict->status == HG_OK ? "clean" : "error";
 }
 
@@ -118,6 +125,10 @@ static void describe(const struct hg_contained *child, const struct verdict *ver
         if (verdict->status == HG_ERR_FORMAT && *verdict->result.why)
             snprintf(text, size, "operation %" PRIu64 ": %s", verdict->result.error_index,
                      verdict->why);
+    } else if (strcmp(word, "unsupported") == 0) {
+        snprintf(text, size,
+                 "the backend has none of the functions asked for; without a libc face "
+                 "it is checked with --layout, or a trace with --face=layout");
     } else {
         snprintf(text, size, "%" PRIu64 " checks, %" PRIu64 " blocks live at the end", done,
                  verdict->counts.live_blocks);
@@ -129,8 +140,8 @@ static void print_verdict(const hg_backend *backend, const struct hg_contained *
     const char *word = verdict_word(child, verdict);
     char text[700];
     describe(child, verdict, text, sizeof text);
-    if (strcmp(word, "error") == 0) {
-        hg_usage_error("check", "%s", text);
+    if (strcmp(word, "error") == 0 || strcmp(word, "unsupported") == 0) {
+        hg_usage_error("check", "%s: %s", backend->facts.name, text);
         return;
     }
     printf("%-10s %-8s", backend->facts.name, word);
@@ -214,7 +225,8 @@ static int check_once(struct check *check, struct verdict *verdict, struct hg_co
     const char *word = verdict_word(child, verdict);
     if (strcmp(word, "clean") == 0)
         return HG_EXIT_OK;
-    return strcmp(word, "error") == 0 ? HG_EXIT_USAGE : HG_EXIT_FINDING;
+    bool no_verdict = strcmp(word, "error") == 0 || strcmp(word, "unsupported") == 0;
+    return no_verdict ? HG_EXIT_USAGE : HG_EXIT_FINDING;
 }
 
 static bool same_verdict(const struct verdict *a, const struct verdict *b) {

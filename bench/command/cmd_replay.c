@@ -87,6 +87,10 @@ static int replay_backend(const hg_backend *backend, const char *spec, void *con
     if (outcome->status != HG_OK)
         return hg_usage_error("replay", "%s: %s (operation %" PRIu64 ")", replay->stream.trace,
                               outcome->why, outcome->result.error_index);
+    if (outcome->result.operations == 0 && outcome->result.unsupported > 0)
+        return hg_usage_error("replay",
+                              "%s is unsupported: it has no libc face; replay with --face=layout",
+                              backend->facts.name);
     print_result(backend, &outcome->result);
     return HG_EXIT_OK;
 }

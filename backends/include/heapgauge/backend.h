@@ -78,11 +78,25 @@ struct hg_backend {
     const void *state; /* the adapter's own */
 };
 
+/* A library for --backend=PATH.so is one of malloc and free, or exports, in any language, the four
+ * functions of a layout face under these names (or both: then each face is its own). The preconditions
+ * above hold, size and alignment are a block's layout, and none may unwind into C. alloc and dealloc are
+ * what makes it one; without another it is called unsupported. Without malloc and free the libc face is
+ * NULL throughout. heapgauge_version, static text, is wholly optional.
+ *
+ *   void *heapgauge_alloc(size_t size, size_t align);
+ *   void *heapgauge_alloc_zeroed(size_t size, size_t align);
+ *   void *heapgauge_realloc(void *block, size_t size, size_t align, size_t new_size);
+ *   void heapgauge_dealloc(void *block, size_t size, size_t align);
+ *   const char *heapgauge_version(void);
+ *
+ * In Rust, export_backend!(ALLOCATOR) of core/rust writes the four for any GlobalAlloc. */
+
 /* Room in static TLS that side-by-side loading needs (jemalloc). Re-executes the program once with
  * GLIBC_TUNABLES set; call first in main. Returns only if nothing had to be done or exec failed. */
 void hg_backend_prepare_process(char **argv);
 
-/* Opens `spec`: a registered name ("core", "system", "jemalloc", ...), a path to a malloc library (it
+/* Opens `spec`: a registered name ("core", "system", "jemalloc", ...), a path to a library as above (it
  * holds a '/' or ends in ".so"), or a decorator and what it wraps ("fault-NAME:core").
  * A backend is opened once a process: asking again gives the same pointer. Never freed.
  * On failure *out is untouched and `why` gets one line that says what is wrong and what to do.
