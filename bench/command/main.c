@@ -28,6 +28,7 @@ static const struct command {
     {"record", "record the allocations of a program into a trace", hg_record_main, false},
     {"show", "a trace as text, and back", hg_show_main, false},
     {"stat", "what a trace holds: kinds, sizes, lifetimes, threads", hg_stat_main, false},
+    {"import", "a trace of another tool's log: mtrace, heaptrack, ltrace", hg_import_main, false},
     {"replay", "play a trace on a backend, and time it", hg_cmd_replay, false},
     {"check", "the oracle's verdict on a trace or a seeded stream", hg_cmd_check, false},
     {"fuzz", "campaigns: which promise breaks, and the smallest reproducer", hg_fuzz_main, false},

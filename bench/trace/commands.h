@@ -1,4 +1,4 @@
-/* `heapgauge show` and `heapgauge stat`: traces as text and as numbers. */
+/* The commands that look at traces and make them of something else: show, stat, import, export, synth. */
 #ifndef HG_TRACE_COMMANDS_H
 #define HG_TRACE_COMMANDS_H
 
@@ -8,5 +8,10 @@ int hg_show_main(int argc, char **argv);
 
 /* The same for "stat". */
 int hg_stat_main(int argc, char **argv);
+
+/* The same for "import", "export" and "synth". */
+int hg_import_main(int argc, char **argv);
+int hg_export_main(int argc, char **argv);
+int hg_synth_main(int argc, char **argv);
 
 #endif
