@@ -119,32 +119,38 @@ static bool take(struct options *options, const char *word) {
     return true;
 }
 
+static int run(const struct options *options, int argc, char **argv) {
+    if ((options->latency.open_loop_per_s > 0 || options->latency.out_directory) &&
+        !options->wants_latency)
+        return hg_usage_error("bench", "--open_loop and --latency_out go with --latency");
+    if (options->wants_workloads)
+        return list_workloads();
+    if (options->wants_instructions)
+        return run_instructions(options, argc, argv);
+    return options->wants_latency ? hg_bench_latency(&options->latency)
+                                  : run_benchmarks(options, argc, argv);
+}
+
 int hg_cmd_bench(int argc, char **argv) {
     struct options options = {.latency.backends = "core,system"};
-    char **words = calloc((size_t)argc + 3, sizeof *words); /* the user's own come last, and win */
+    char **words = calloc((size_t)argc + 3, sizeof *words), **rest = words;
     if (!words)
         return hg_usage_error("bench", "out of memory");
-    int count = 1;
-    words[0] = argv[0];
+    *rest++ = argv[0];
     for (int i = 1; i < argc; i++)
         if (take(&options, argv[i]))
             argv[i] = NULL;
     if (options.is_quick) {
-        words[count++] = quick_filter;
-        words[count++] = quick_min_time;
+        *rest++ = quick_filter; /* the user's own come later, and win */
+        *rest++ = quick_min_time;
     }
     for (int i = 1; i < argc; i++)
         if (argv[i])
-            words[count++] = argv[i];
+            *rest++ = argv[i];
+    int count = (int)(rest - words);
     options.latency.argc = count;
     options.latency.argv = words;
-    if ((options.latency.open_loop_per_s > 0 || options.latency.out_directory) &&
-        !options.wants_latency)
-        return hg_usage_error("bench", "--open_loop and --latency_out go with --latency");
-    if (options.wants_workloads)
-        return list_workloads();
-    if (options.wants_instructions)
-        return run_instructions(&options, count, words);
-    return options.wants_latency ? hg_bench_latency(&options.latency)
-                                 : run_benchmarks(&options, count, words);
+    int status = run(&options, count, words);
+    free(words);
+    return status;
 }
