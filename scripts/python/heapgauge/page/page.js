@@ -193,7 +193,7 @@ const COLUMNS = [
   { key: "ratio", title: "ratio", number: true, value: (r) => (block(r) ? block(r).value : r.cell.status === "ok" && r.cell.backend === state.baseline ? 1 : null) },
   { key: "bar", title: "interval", plain: true },
   { key: "word", title: "verdict", value: verdictOf },
-  { key: "share", title: "allocator's share", number: true, value: (r) => r.share },
+  { key: "share", title: "share", hint: "the allocator's share: time not spent by the harness itself", number: true, value: (r) => r.share },
   { key: "footprint", title: "rss / live", number: true, value: (r) => (r.footprint ? r.footprint.value : null) },
   { key: "rss", title: "peak RSS, MiB", number: true, value: (r) => r.rssPeak },
 ];
@@ -242,7 +242,7 @@ function drawHead(reach) {
     const title = c.key === "ratio" ? `${state.quantity === "time" ? "time" : "memory"} / ${state.baseline}` : c.title;
     if (c.plain) return element("th", { scope: "col", title: "logarithmic; the line in the middle is 1, the shade around it the noise floor" }, `interval, ÷${number(reach)} … ×${number(reach)}`);
     const sorted = state.sort === c.key ? (state.dir ? "descending" : "ascending") : "none";
-    return element("th", { scope: "col", class: c.number ? "number" : null, "aria-sort": sorted, "data-key": c.key },
+    return element("th", { scope: "col", class: c.number ? "number" : null, "aria-sort": sorted, "data-key": c.key, title: c.hint },
       element("button", { type: "button", onclick: () => { sortBy(c.key); $("cells").querySelector(`th[data-key="${c.key}"] button`).focus(); } }, title));
   })));
 }
@@ -562,6 +562,8 @@ function drawControls() {
   fill("baseline", measured.map((b) => [b, b]), state.baseline);
   $("quantity").value = state.quantity;
   fill("class", [["", "all"], ...[...new Set(data.workloads.map((w) => w.class))].map((c) => [c, c])], state.class);
+  fill("sort", [["", "workload"], ...COLUMNS.filter((c) => !c.plain && c.key !== "workload").flatMap((c) => [[c.key, `${c.title} ▲`], [`${c.key}-desc`, `${c.title} ▼`]])],
+    state.sort && state.dir ? `${state.sort}-${state.dir}` : state.sort);
   const words = [...new Set([...rows.map(verdictOf), ...(state.verdict ? [state.verdict] : [])])].sort();
   fill("verdict", [["", "all"], ...words.map((w) => [w, w])], state.verdict);
   if ($("filter").value !== state.filter) $("filter").value = state.filter;
@@ -601,6 +603,7 @@ function begin() {
     } }), name.endsWith("#aa") ? "A/A" : name));
   }
   for (const id of ["baseline", "quantity", "class", "verdict"]) $(id).addEventListener("change", () => set({ [id]: $(id).value }));
+  $("sort").addEventListener("change", () => { const [sort, dir] = $("sort").value.split("-"); set({ sort, dir: dir || "" }); });
   $("filter").addEventListener("input", () => set({ filter: $("filter").value }));
   $("front-workload").addEventListener("change", () => set({ front: $("front-workload").value }));
   $("reset").addEventListener("click", () => { state = { ...DEFAULTS }; writeAddress(); draw(); });
