@@ -1,5 +1,6 @@
 #include "arena.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "os.h"
@@ -131,12 +132,68 @@ static bool commit_table(const struct hg__arena *a, void *table, size_t each, si
                          target << a->shift);
 }
 
-/* Makes granules below `end` accessible, with their share of the metadata. */
+/* Something else lies in [committed, end): what is before it becomes a free run, that itself one in
+ * use, and memory goes on behind it. */
+static void leave_out(struct hg__arena *a, size_t end) {
+    size_t gap = a->frontier, from = a->committed > gap ? a->committed : gap;
+    a->frontier = end;
+    mark(a, from, end - from, HG__META);
+    a->used += end - from;
+    __atomic_store_n(&a->committed, end, __ATOMIC_RELAXED);
+    if (from > gap)
+        insert_free(a, gap, from - gap, 0);
+}
+
+/* Maps `count` more granules, with their share of the metadata, all or nothing. Returns 0 or errno. */
+static int map_more(struct hg__arena *a, size_t count) {
+    size_t from = a->committed;
+    const struct {
+        char *at;
+        size_t each;
+    } parts[] = {
+        {(char *)a->map, sizeof *a->map},
+        {a->runs, a->stride},
+        {(char *)a->shadow, HG_HARDENED ? ((size_t)1 << a->shift) / HG__STEP : 0},
+        {hg__address(a, 0), (size_t)1 << a->shift},
+    };
+    enum { PARTS = sizeof parts / sizeof *parts };
+    int error = 0, done = 0;
+    for (; done < PARTS && !error; done++)
+        if (parts[done].each)
+            error =
+                hg__os_map_at(parts[done].at + from * parts[done].each, count * parts[done].each);
+    if (error == EEXIST && done == PARTS && from) {
+        leave_out(a, from + count);
+    } else if (error) {
+        for (done--; done-- > 0;)
+            if (parts[done].each)
+                hg__os_release(parts[done].at + from * parts[done].each, count * parts[done].each);
+    } else {
+        __atomic_store_n(&a->committed, from + count, __ATOMIC_RELAXED);
+    }
+    return error;
+}
+
+/* commit() where nothing is reserved. Steps are such that all pieces are whole pages. */
+static bool commit_unreserved(struct hg__arena *a, size_t end) {
+    size_t least = hg__round_up(end - a->committed, a->map_step);
+    size_t more = hg__round_up(end - a->committed + a->committed / 8, a->map_step);
+    size_t room = a->granule_count - a->committed;
+    if (least > room)
+        return false;
+    int error = more > room ? ENOMEM : map_more(a, more);
+    return error == 0 || (error == ENOMEM && more > least && map_more(a, least) == 0);
+}
+
+/* Makes granules below `end` accessible, with their share of the metadata. When it fails the frontier
+ * may have moved: then another try is worth it. */
 static bool commit(struct hg__arena *a, size_t end) {
     if (end <= a->committed)
         return true;
     if (end > a->granule_count)
         return false;
+    if (a->map_step)
+        return commit_unreserved(a, end);
     size_t step = ((size_t)COMMIT_STEP_SIZE >> a->shift) + a->committed / 8;
     size_t target = a->committed + step > end ? a->committed + step : end;
     if (target > a->granule_count)
@@ -159,10 +216,15 @@ static bool commit(struct hg__arena *a, size_t end) {
 
 /* Takes aligned memory beyond the frontier; 0 iff there is none. */
 static size_t take_frontier(struct hg__arena *a, size_t length, size_t align) {
-    size_t g = align_up(a, a->frontier, align);
-    if (g > a->granule_count || length > a->granule_count - g || !commit(a, g + length))
+    size_t g, gap;
+    do {
+        gap = a->frontier;
+        g = align_up(a, gap, align);
+        if (g > a->granule_count || length > a->granule_count - g)
+            return 0;
+    } while (!commit(a, g + length) && a->frontier != gap);
+    if (g + length > a->committed)
         return 0;
-    size_t gap = a->frontier;
     a->frontier = g + length;
     mark(a, g, length, HG__META); /* in use, so that the gap is not joined to it */
     if (g > gap)
@@ -447,6 +509,7 @@ bool hg__arena_open(struct hg__arena *a, size_t size, size_t front) {
             return false;
     a->mapping = mapping;
     a->mapping_size = size;
+    a->map_step = 0;
     a->os = true;
     a->committed = 1;
     if (lay_out(a, mapping + front, size - front, HG__GRANULE_SHIFT, page) &&
@@ -454,6 +517,18 @@ bool hg__arena_open(struct hg__arena *a, size_t size, size_t front) {
         return true;
     hg__os_release(mapping, size);
     return false;
+}
+
+bool hg__arena_open_unreserved(struct hg__arena *a, size_t size) {
+    size_t page = hg__os_page_size();
+    for (unsigned attempt = 0; attempt < 4 && !a->os; attempt++) {
+        char *at = hg__os_quiet_address(attempt);
+        if (!at || !lay_out(a, at, size, HG__GRANULE_SHIFT, page))
+            return false;
+        a->map_step = page / sizeof *a->map;
+        a->os = commit(a, 1);
+    }
+    return a->os;
 }
 
 bool hg__arena_open_region(struct hg__arena *a, char *memory, size_t size) {

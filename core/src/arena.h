@@ -6,7 +6,10 @@
  * Out of line, one entry a granule: `map` (32 bits, read by free without a lock) and `runs` (a
  * record, valid in the first and last granule of a run; a slab keeps `head` valid in all of its
  * granules). Nothing is ever stored in the granules themselves. Granule 0 lies before the first
- * usable one and stands for "none", so that zeroed memory is an empty arena.
+ * usable one and stands for "none", so that zeroed memory is an empty arena. The address space is
+ * either reserved as a whole, or only chosen (map_step): then it is mapped piece by piece, and a piece
+ * that something else came to lie in is left out, as a run in use (a program that lowers its RLIMIT_AS
+ * must find no large reservation).
  *
  * Free neighbours are always merged. A free run knows how many of its granules may be resident:
  * about `dirty` of them, exactly none iff 0, and then it reads as zero. What goes back to the
@@ -62,7 +65,8 @@ struct hg__arena {
     size_t stride; /* bytes of a run record */
     uint8_t *shadow;
     unsigned shift;
-    bool os; /* else a caller's region: all committed, never purged */
+    size_t map_step; /* granules mapped at a time where nothing is reserved, else 0 */
+    bool os;         /* else a caller's region: all committed, never purged */
 
     struct hg__lock lock; /* guards all below, and map and runs of free and large runs */
     size_t granule_count;
@@ -119,6 +123,9 @@ static inline size_t hg__bitmap_words(unsigned shift) {
     return ((size_t)1 << shift) / HG__STEP / 64;
 }
 
+/* Opens an arena of up to `size` bytes of which nothing is reserved. False iff that cannot be done
+ * here. It is never closed. */
+bool hg__arena_open_unreserved(struct hg__arena *a, size_t size);
 /* Reserves `size` bytes, or as nearly as is granted. `front` bytes before the metadata are
  * committed for the caller (its address: a->mapping). False iff nothing is to be had. */
 bool hg__arena_open(struct hg__arena *a, size_t size, size_t front);

@@ -94,7 +94,9 @@ bool hg__cache_start(void) {
         return true;
     hg__lock(&registry_lock);
     bool first = !started;
-    if (first && hg__arena_open(&hg__main.arena, hg__os_reserve_hint(), 0)) {
+    size_t size = hg__os_reserve_hint();
+    if (first && (hg__arena_open_unreserved(&hg__main.arena, size) ||
+                  hg__arena_open(&hg__main.arena, size, 0))) {
         hg__geometry_init(hg__main.geometry, hg__main.arena.shift);
         unsigned count = hg__os_cpu_count();
         hg__main.heap_count = count < HG__HEAPS_MAX ? count : HG__HEAPS_MAX;

@@ -37,10 +37,10 @@ struct hg__cache {
 extern HG_HIDDEN __thread struct hg__cache *hg__thread __attribute__((tls_model("initial-exec")));
 
 static inline void *hg__bin_pop(struct hg__bin *bin) {
-    void **top = bin->top;
-    void *p = top[-1];
+    void **top = bin->top - 1;
+    void *p = *top;
     if (HG_LIKELY(p != NULL))
-        __atomic_store_n(&bin->top, top - 1, __ATOMIC_RELAXED);
+        __atomic_store_n(&bin->top, top, __ATOMIC_RELAXED);
     return p;
 }
 
@@ -49,19 +49,21 @@ static inline void *hg__cache_pop(unsigned class) {
     return hg__bin_pop(&hg__thread->bins[class]);
 }
 
-/* `size` rounded up to a multiple of `align` and of the step between classes, at once; 0 for size 0
- * and when it wraps. */
-static inline size_t hg__slot_size(size_t size, size_t align) {
-    size_t mask = (align - 1) | (HG__STEP - 1);
-    return (size + mask) & ~mask;
+/* The last byte of a slot for `size` and `align`: that size rounded up to a multiple of `align` and of
+ * the step between classes, less 1. Rounding down by one first takes a single operation, and sends
+ * size 0 and all that wraps to where large sizes go: the slow path. */
+static inline size_t hg__slot_last(size_t size, size_t align) {
+    return (size - 1) | (align - 1) | (HG__STEP - 1);
 }
 
-/* The bin of slots of `slot_size` bytes <= HG__LINEAR_MAX. A bin is as long as the step between
- * classes, so that the size is already the bin's offset: no shift there and back. */
-static inline struct hg__bin *hg__bin_of(struct hg__cache *cache, size_t slot_size) {
-    if (sizeof(struct hg__bin) == HG__STEP)
-        return (struct hg__bin *)(void *)((char *)cache->bins + slot_size);
-    return &cache->bins[slot_size / HG__STEP];
+/* The bin of slots whose last byte is `slot_last` < HG__LINEAR_MAX. A bin is as long as the step
+ * between classes, so that the size is already the bin's offset: no shift there and back. */
+static inline struct hg__bin *hg__bin_of(struct hg__cache *cache, size_t slot_last) {
+    if (sizeof(struct hg__bin) != HG__STEP)
+        return &cache->bins[(slot_last + 1) / HG__STEP];
+    char *at = (char *)cache->bins + slot_last;
+    __asm__("" : "+r"(at)); /* else the compiler adds the 1 in an instruction of its own */
+    return (struct hg__bin *)(void *)(at + 1);
 }
 
 /* Puts a slot into a bin; false iff the bin is full. */
@@ -89,11 +91,11 @@ void *hg__realloc(void *p, size_t old_size, size_t align, size_t new_size);
 /* A block of the process-wide instance for a size and a power of two. NULL iff there is no memory.
  */
 static inline void *hg__alloc(size_t size, size_t align) {
-    size_t slot_size = hg__slot_size(size, align); /* 0 leads to class 0, the slow path */
-    if (HG_LIKELY(slot_size <= HG__LINEAR_MAX)) {
-        void *p = hg__bin_pop(hg__bin_of(hg__thread, slot_size));
+    size_t slot_last = hg__slot_last(size, align);
+    if (HG_LIKELY(slot_last < HG__LINEAR_MAX)) {
+        void *p = hg__bin_pop(hg__bin_of(hg__thread, slot_last));
         if (HG_LIKELY(p != NULL)) {
-            hg__harden_alloc(&hg__main.arena, p, hg__class_of(slot_size));
+            hg__harden_alloc(&hg__main.arena, p, hg__class_of(slot_last + 1));
             return p;
         }
     }
@@ -118,9 +120,9 @@ static inline void hg__free(void *p) {
 
 /* Frees a block by its layout alone: no metadata is read. */
 static inline void hg__free_sized(void *p, size_t size, size_t align) {
-    size_t slot_size = hg__slot_size(size, align);
-    if (HG_LIKELY(p && slot_size <= HG__LINEAR_MAX && !HG_HARDENED &&
-                  hg__bin_push(hg__bin_of(hg__thread, slot_size), p)))
+    size_t slot_last = hg__slot_last(size, align);
+    if (HG_LIKELY(p && slot_last < HG__LINEAR_MAX && !HG_HARDENED &&
+                  hg__bin_push(hg__bin_of(hg__thread, slot_last), p)))
         return;
     hg__free_sized_slow(p, size, align);
 }

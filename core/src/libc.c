@@ -31,8 +31,9 @@ static HG_NOINLINE void *malloc_slow(size_t size) {
 
 /* hg__alloc with the errors of malloc. */
 void *NAME(malloc)(size_t size) {
-    if (HG_LIKELY(size <= HG__LINEAR_MAX)) {
-        void *p = hg__bin_pop(hg__bin_of(hg__thread, hg__slot_size(size, 1)));
+    size_t slot_last = hg__slot_last(size, 1);
+    if (HG_LIKELY(slot_last < HG__LINEAR_MAX)) {
+        void *p = hg__bin_pop(hg__bin_of(hg__thread, slot_last));
         if (HG_LIKELY(p != NULL)) {
             hg__harden_alloc(&hg__main.arena, p, hg__class_of(size));
             return p;

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -26,6 +27,37 @@ void hg__os_release(void *address, size_t size) {
     int saved = errno;
     munmap(address, size);
     errno = saved;
+}
+
+void *hg__os_quiet_address(unsigned attempt) {
+    struct rlimit limit;
+    uintptr_t seed = getauxval(AT_RANDOM);
+    if (sizeof(void *) < 8 || getrlimit(RLIMIT_AS, &limit) != 0 ||
+        limit.rlim_cur != RLIM_INFINITY || seed == 0)
+        return NULL;
+    /* Between programs, which lie below 1 TiB or from 0x55 << 40 on, and libraries, from 0x7e << 40.
+     * 2 GiB apart, by chance. */
+    uintptr_t chance = *(const uint16_t *)seed & 0x3fff;
+    return (void *)(((uintptr_t)(0x10 + attempt) << 40) + (chance << 31));
+}
+
+int hg__os_map_at(void *address, size_t size) {
+#ifdef MAP_FIXED_NOREPLACE
+    int saved = errno, error = 0;
+    void *p = mmap(address, size, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (p == MAP_FAILED) {
+        error = errno;
+    } else if (p != address) { /* a kernel before 4.17 takes it for a hint */
+        munmap(p, size);
+        error = EEXIST;
+    }
+    errno = saved;
+    return error;
+#else
+    (void)address, (void)size;
+    return ENOSYS;
+#endif
 }
 
 bool hg__os_commit(void *address, size_t size, size_t total) {

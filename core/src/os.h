@@ -10,6 +10,12 @@
 /* Address space without access; NULL iff refused. */
 void *hg__os_reserve(size_t size);
 void hg__os_release(void *address, size_t size);
+/* An address from which on much lies unused, so that memory can be mapped there piece by piece
+ * rather than reserved at once. NULL iff none is known, or where reserving is better: under a limit
+ * of the address space there is to be memory up to the last page. Each `attempt` gives another. */
+void *hg__os_quiet_address(unsigned attempt);
+/* Maps zero pages exactly there. Returns 0, EEXIST iff something else is there, or another errno. */
+int hg__os_map_at(void *address, size_t size);
 /* Makes reserved memory, and the rest of the pages at both its ends, readable, writable and zero.
  * `total` is what the process will then have committed here: false iff that exceeds RLIMIT_AS or
  * the system refuses. */

@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include "cache.h"
+#include "os.h"
 
 static void valid_arena(struct hg__arena *a) {
     char text[200];
@@ -113,6 +114,33 @@ static void test_holes(void **state) {
         assert_int_equal(blocks[i][5], i % 256 ? 0 : 0xaa);
     assert_valid(core);
     hg_core_destroy(core);
+}
+
+/* Where nothing is reserved, memory that something else took is left out. */
+static void test_left_out(void **state) {
+    (void)state;
+    static struct hg__arena a;
+    struct hg__why why = {NULL, 0};
+    if (!hg__arena_open_unreserved(&a, (size_t)1 << 36)) {
+        print_message("no unreserved arena here\n");
+        skip();
+    }
+    bool zeroed;
+    size_t first = hg__arena_take(&a, 3, 1, HG__LARGE, &zeroed), end = a.committed;
+    char *other = hg__address(&a, end);
+    assert_int_equal(hg__os_map_at(other, 4096), 0);
+    size_t count = 2 * end, behind = hg__arena_take(&a, count, 1, HG__LARGE, &zeroed);
+    assert_true(behind > end && zeroed);
+    memset(hg__address(&a, behind), 1, count << a.shift);
+    assert_int_equal(*other, 0);
+    assert_true(hg__arena_validate(&a, &why));
+    size_t before =
+        hg__arena_take(&a, end / 2, 1, HG__LARGE, &zeroed); /* what is before it is used */
+    assert_true(before > first && before < end);
+    hg__arena_give(&a, first);
+    hg__arena_give(&a, behind);
+    hg__arena_give(&a, before);
+    assert_true(hg__arena_validate(&a, &why));
 }
 
 /* ---- validators ---- */
@@ -359,6 +387,7 @@ int main(void) {
         cmocka_unit_test(test_arena),
         cmocka_unit_test(test_heap),
         cmocka_unit_test(test_holes),
+        cmocka_unit_test(test_left_out),
         cmocka_unit_test(test_validators),
         cmocka_unit_test(test_threads_come_and_go),
         cmocka_unit_test(test_remote_free),
