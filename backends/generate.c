@@ -124,7 +124,7 @@ static void allocate_hostile(hg_generator *g, hg_op *op) {
         op->kind = HG_OP_USABLE_SIZE;
         break;
     case 1:
-        op->kind = HG_OP_CALLOC;
+        op->kind = one_in(g, 3) ? HG_OP_REALLOCARRAY : HG_OP_CALLOC;
         op->size = UINT64_C(1) << (32 + random_below(g, 16));
         op->arg = (UINT64_MAX / op->size) + 1 + random_below(g, 3);
         break;

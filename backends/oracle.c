@@ -735,9 +735,12 @@ static bool judge_failure(hg_oracle *oracle, const struct call *call) {
     if (is_refusal(oracle, call))
         return refused(oracle, call);
     bool bad_align = call->must_fail && strcmp(call->must_fail_item, "C31") == 0;
+    /* POSIX says so of its own functions only. */
+    bool is_posix = oracle->op.kind != HG_OP_MEMALIGN && oracle->op.kind != HG_OP_VALLOC &&
+                    oracle->op.kind != HG_OP_PVALLOC;
     if (call->sets_errno && !refused_zero && !call->may_refuse && call->error != ENOMEM &&
         !(bad_align && call->error == EINVAL) && /* POSIX.1-2024 */
-        broken(oracle, "C13", 'M', "NULL with errno %d where ENOMEM (%d) is owed",
+        broken(oracle, "C13", is_posix ? 'M' : 'Q', "NULL with errno %d where ENOMEM (%d) is owed",
                call->error == ERRNO_SENTINEL ? 0 : call->error, ENOMEM))
         return true;
     if (call->must_fail) {
@@ -1010,6 +1013,8 @@ static bool reallocate(hg_oracle *oracle, const hg_op *op) {
     oracle->counts.live_blocks--;
     oracle->counts.live_bytes -= old.size;
     oracle->budget -= (uint32_t)old.size;
+    if (oracle->config.oracle_fault == HG_ORACLE_COUNTER_WRAPS)
+        oracle->budget -= UINT32_C(1) << 30; /* counted off twice, and below zero */
     if (call.result == old.ptr)
         oracle->counts.stayed++;
     else

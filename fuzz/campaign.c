@@ -387,7 +387,7 @@ static int run_cell(void *argument) {
         cell->slice_s = cell->children == 0 ? 0.2 : 1.0;
         if (cell->slice_s > left)
             cell->slice_s = left;
-        struct hg_limits limits = {.timeout_s = cell->slice_s + 15, .memory_bytes = (uint64_t)4 << 30};
+        struct hg_limits limits = {.timeout_s = cell->slice_s + 8, .memory_bytes = (uint64_t)4 << 30};
         struct hg_contained child;
         struct hg_trial seen;
         cell->log->op_count = cell->log->input_begin = 0;

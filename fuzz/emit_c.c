@@ -142,6 +142,9 @@ static const char loading[] =
     "    *(void **)&f_posix_memalign = dlsym(library, \"posix_memalign\");\n"
     "    *(void **)&f_free = dlsym(library, \"free\");\n"
     "    *(void **)&f_usable = dlsym(library, \"malloc_usable_size\");\n"
+    "    /* The heap as Heapgauge had it, which asks for these two answers when it opens a library. */\n"
+    "    f_free(f_malloc(0));\n"
+    "    f_free(f_realloc(f_malloc(16), 0));\n"
     "}\n"
     "\n";
 
