@@ -29,15 +29,25 @@ void hg__os_release(void *address, size_t size) {
     errno = saved;
 }
 
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer) ||                             \
+    __has_feature(memory_sanitizer)
+enum { QUIET_ADDRESSES = 0 }; /* these keep books on where a program may map memory, and abort */
+#else
+enum { QUIET_ADDRESSES = sizeof(void *) >= 8 };
+#endif
+
 void *hg__os_quiet_address(unsigned attempt) {
     struct rlimit limit;
-    uintptr_t seed = getauxval(AT_RANDOM);
-    if (sizeof(void *) < 8 || getrlimit(RLIMIT_AS, &limit) != 0 ||
-        limit.rlim_cur != RLIM_INFINITY || seed == 0)
+    const uint8_t *seed = (const uint8_t *)getauxval(AT_RANDOM);
+    if (!QUIET_ADDRESSES || !seed || getrlimit(RLIMIT_AS, &limit) != 0 ||
+        limit.rlim_cur != RLIM_INFINITY)
         return NULL;
     /* Between programs, which lie below 1 TiB or from 0x55 << 40 on, and libraries, from 0x7e << 40.
      * 2 GiB apart, by chance. */
-    uintptr_t chance = *(const uint16_t *)seed & 0x3fff;
+    uintptr_t chance = (uintptr_t)seed[1] << 6 | (seed[2] & 63);
     return (void *)(((uintptr_t)(0x10 + attempt) << 40) + (chance << 31));
 }
 
