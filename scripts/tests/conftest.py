@@ -73,6 +73,15 @@ def measured(tmp_path_factory):
     return made
 
 
+@pytest.fixture(scope="session")
+def chrome(tmp_path_factory):
+    """One browser for all tests; only asked for by those marked needs_browser."""
+    import browser
+    driver = browser.start(f"user-data-dir={tmp_path_factory.mktemp('browser')}")
+    yield driver
+    driver.quit()
+
+
 def synthetic_rounds(count, seconds, seed=0, noise=0.01, drift=0.2, workloads=("w",)):
     """Rounds as compare stores them, without running anything.
 
@@ -106,18 +115,22 @@ def synthetic_plan(seconds, workloads=("w",), seed=1):
                           for w in workloads]}
 
 
-def publish_synthetic(path, workloads=("w",), backends=("core", "mimalloc"), rounds=12, detail="", latency=False, crash=None):
+def publish_synthetic(path, workloads=("w",), backends=("core", "mimalloc"), rounds=12, detail="", latency=False, crash=None,
+                      seed=0, created="2026-01-01T00:00:00+00:00", slower=None, cpu="made up"):
     """Writes a whole results folder of made-up rounds, publishes it and returns its page."""
     from heapgauge import report, store
     seconds = {"system": 0.1, "system#aa": 0.1, **{b: 0.04 + 0.03 * i for i, b in enumerate(backends)}, "null": 0.01}
+    for name, factor in (slower or {}).items():
+        seconds[name] *= factor
     folder = store.Folder(path)
     folder.create()
     plan = synthetic_plan(seconds, workloads)
+    plan["created"] = created
     folder.write_json("plan.json", plan)
     folder.write_json("backends.json", [{"name": n, "version": "1"} for n in seconds if "#" not in n])
     folder.write_json("verdicts.json", [])
-    folder.write_json("context.json", {"context": {"cpu_model": "made up"}, "num_cpus": 2, "caches": [], "sessions": []})
-    for stored in synthetic_rounds(rounds, seconds, workloads=workloads):
+    folder.write_json("context.json", {"context": {"cpu_model": cpu, "git_sha": f"{seed:040x}"}, "num_cpus": 2, "caches": [], "sessions": []})
+    for stored in synthetic_rounds(rounds, seconds, seed=seed, workloads=workloads):
         for result in stored["results"]:
             result["command_line"] = f"heapgauge cell {len(result['workload'])} --backend={result['entry']}"
             if latency:

@@ -5,25 +5,13 @@ import hashlib
 import io
 import json
 import re
-import shutil
 import time
 
 import pytest
+from browser import By, Keys, Page, Select, needs_browser
 from conftest import ROOT, publish_synthetic
 from recompute import recompute
 
-try:
-    from selenium import webdriver
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
-    from selenium.webdriver.chrome.service import Service
-    from selenium.webdriver.support.ui import Select
-except ImportError:
-    webdriver = None
-
-MISSING = next((package for here, package in ((webdriver, "python3-selenium"), (shutil.which("chromium"), "chromium"),
-                                              (shutil.which("chromedriver"), "chromium-driver")) if not here), None)
-needs_browser = pytest.mark.skipif(MISSING is not None, reason=f"needs a browser: apt-get install {MISSING}")
 WORDS = {"faster", "slower", "equivalent", "inconclusive"}
 
 
@@ -69,54 +57,6 @@ def test_names_from_outside_cannot_break_out_of_the_page(tmp_path):
 
 
 # ---- with one ----
-
-def start(*more):
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for word in ("headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking",
-                 "disable-dev-shm-usage", "window-size=1400,1000", *more):
-        options.add_argument(f"--{word}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(service=Service(shutil.which("chromedriver")), options=options)
-
-
-@pytest.fixture(scope="module")
-def chrome(tmp_path_factory):
-    driver = start(f"user-data-dir={tmp_path_factory.mktemp('browser')}")
-    yield driver
-    driver.quit()
-
-
-class Page:
-    """The page as its reader meets it."""
-
-    def __init__(self, driver, folder, hash_=""):
-        self.driver = driver
-        driver.get("about:blank")
-        driver.get(f"file://{folder}/report.html{hash_}")
-        assert driver.find_element(By.TAG_NAME, "html").get_attribute("data-ready") == "yes", self.complaints()
-
-    def complaints(self):
-        return [line["message"] for line in self.driver.get_log("browser") if line["level"] == "SEVERE"]
-
-    def rows(self):
-        """Every row shown, in order: (workload, backend) and column -> (text, exact value)."""
-        found = self.driver.execute_script("""
-            return [...document.querySelectorAll('#cells tbody tr[data-workload]')].map(tr => [tr.dataset.workload,
-              tr.dataset.backend, Object.fromEntries([...tr.cells].map(td => [td.dataset.key,
-              [td.textContent, td.dataset.value === undefined ? null : Number(td.dataset.value)]]))])""")
-        return {(w, b): columns for w, b, columns in found}
-
-    def choose(self, control, value):
-        Select(self.driver.find_element(By.ID, control)).select_by_value(value)
-
-    def click(self, css):
-        self.driver.find_element(By.CSS_SELECTOR, css).click()
-
-    @property
-    def hash(self):
-        return self.driver.execute_script("return location.hash")
-
 
 @pytest.fixture
 def page(chrome, measured):

@@ -56,8 +56,13 @@ def main(argv):
     parser.add_argument("folder", metavar="DIR")
     parser.add_argument("--only", metavar="FILE", action="append", choices=list(exporters.EXPORTERS),
                         help="write only this output; may be repeated: " + ", ".join(exporters.EXPORTERS))
+    parser.add_argument("--history", action="store_true", help="DIR holds results folders: writes history.html and "
+                        "history.json there, every run in order, change points marked")
     parser.add_argument("--quiet", action="store_true", help="don't print the table")
     options = parser.parse_args(argv)
+    if options.history:
+        from . import history
+        return history.main(options.folder)
     folder = store.Folder(Path(options.folder))
     if folder.exists("merged.json"):
         from . import merge

@@ -21,14 +21,24 @@ MODEL_KEYS = ("name", "command", "created", "baseline", "seed", "rounds", "confi
 
 def render(model):
     """The whole page."""
-    import jinja2  # slow to import, and needed here only
-
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(PAGE), autoescape=True, trim_blocks=True,
-                                     lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    return environment.get_template("results.html").render(
+    return template("results.html").render(
         model=model, facts=facts(model), backends=backends(model), style=part(PAGE / "page.css"),
         charts=part(CHARTS), scripts=part(PAGE / "stats.js") + part(PAGE / "page.js"), data=embedded(data(model)),
         words=words) + "\n"
+
+
+def render_history(history, lines):
+    """history.html, by the same means."""
+    return template("history.html").render(history=history, lines=lines, style=part(PAGE / "page.css"), charts=part(CHARTS),
+                                           scripts=part(PAGE / "history.js"), data=embedded(history)) + "\n"
+
+
+def template(name):
+    """One of the templates in page/."""
+    import jinja2  # slow to import, and needed here only
+
+    return jinja2.Environment(loader=jinja2.FileSystemLoader(PAGE), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+                              undefined=jinja2.StrictUndefined).get_template(name)
 
 
 def part(path):
