@@ -226,6 +226,10 @@ size_t hg__play_layout(const hg_backend *backend, struct hg_played *slots, const
         case HG_OP_ALLOC_ZEROED:
             if (!empty)
                 return i;
+            if (op.kind == HG_OP_ALLOC_ZEROED && !face->alloc_zeroed) {
+                tally->unsupported++;
+                continue;
+            }
             ptr = op.kind == HG_OP_ALLOC
                       ? face->alloc(backend, (hg_layout){op.size, op.arg})
                       : face->alloc_zeroed(backend, (hg_layout){op.size, op.arg});

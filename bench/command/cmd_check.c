@@ -127,8 +127,8 @@ static void describe(const struct hg_contained *child, const struct verdict *ver
                      verdict->why);
     } else if (strcmp(word, "unsupported") == 0) {
         snprintf(text, size,
-                 "the backend has none of the functions asked for; without a libc face "
-                 "it is checked with --layout, or a trace with --face=layout");
+                 "it has none of the functions asked for (no libc face? then check it with "
+                 "--layout, or a trace with --face=layout)");
     } else {
         snprintf(text, size, "%" PRIu64 " checks, %" PRIu64 " blocks live at the end", done,
                  verdict->counts.live_blocks);

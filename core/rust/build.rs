@@ -35,10 +35,22 @@ fn compile_core(core: &Path, out: &Path) {
     let _ = fs::remove_file(&archive);
     let mut objects = Vec::new();
     for source in sources(&core.join("src")) {
-        let object = out.join(source.file_stem().expect("a file")).with_extension("o");
+        let object = out
+            .join(source.file_stem().expect("a file"))
+            .with_extension("o");
         run(Command::new(&cc)
-            .args(["-std=gnu11", "-O3", "-fPIC", "-fexceptions", "-fvisibility=hidden"])
-            .args(["-ftls-model=initial-exec", "-fno-semantic-interposition", "-fno-builtin-malloc"])
+            .args([
+                "-std=gnu11",
+                "-O3",
+                "-fPIC",
+                "-fexceptions",
+                "-fvisibility=hidden",
+            ])
+            .args([
+                "-ftls-model=initial-exec",
+                "-fno-semantic-interposition",
+                "-fno-builtin-malloc",
+            ])
             .args(["-D_GNU_SOURCE", "-DHG_HARDENED=0", "-DHG_PRELOAD=0"])
             .arg(format!("-DHG_VERSION=\"{}\"", version))
             .arg(format!("-I{}", core.join("include").display()))

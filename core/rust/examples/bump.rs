@@ -31,7 +31,10 @@ fn new_chunk(layout: Layout) -> Option<Free> {
     let chunk = Layout::from_size_align(size, CHUNK_ALIGN).ok()?;
     // SAFETY: the size is not 0.
     let begin = unsafe { System.alloc(chunk) } as usize;
-    (begin != 0).then(|| Free { begin, end: begin + size })
+    (begin != 0).then(|| Free {
+        begin,
+        end: begin + size,
+    })
 }
 
 // SAFETY: blocks are cut from chunks in order and never twice, but for the newest, which is given back by

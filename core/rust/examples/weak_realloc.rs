@@ -25,9 +25,16 @@ unsafe impl GlobalAlloc for WeakRealloc {
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        let align = layout.align().min(MALLOC_ALIGN).min(new_size.next_power_of_two());
+        let align = layout
+            .align()
+            .min(MALLOC_ALIGN)
+            .min(new_size.next_power_of_two());
         let align = if align > new_size { 1 } else { align };
-        System.realloc(block, Layout::from_size_align_unchecked(layout.size(), align), new_size)
+        System.realloc(
+            block,
+            Layout::from_size_align_unchecked(layout.size(), align),
+            new_size,
+        )
     }
 }
 

@@ -32,7 +32,10 @@ struct RawLayout {
 impl From<Layout> for RawLayout {
     #[inline]
     fn from(layout: Layout) -> Self {
-        RawLayout { size: layout.size(), align: layout.align() }
+        RawLayout {
+            size: layout.size(),
+            align: layout.align(),
+        }
     }
 }
 
@@ -142,7 +145,10 @@ macro_rules! export_backend {
 
             #[no_mangle]
             unsafe extern "C" fn heapgauge_alloc_zeroed(size: usize, align: usize) -> *mut u8 {
-                GlobalAlloc::alloc_zeroed(&$allocator, Layout::from_size_align_unchecked(size, align))
+                GlobalAlloc::alloc_zeroed(
+                    &$allocator,
+                    Layout::from_size_align_unchecked(size, align),
+                )
             }
 
             #[no_mangle]

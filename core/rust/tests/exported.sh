@@ -29,7 +29,7 @@ bump="$folder/libbump.so" weak="$folder/libweak_realloc.so" two="$folder/libtwo_
 no_libc="no libc face"
 trace="$scratch/libc.hgt" layouts="$scratch/layout.hgt"
 printf 't0 s0 = malloc(100)\nt0 s1 = calloc(8, 40)\nt0 s0 = realloc(s0, 5000)\nt0 s2 = posix_memalign(64, 64)
-t0 s3 = reallocarray(NULL, 3, 40)\nt0 free(NULL)\nt0 usable_size(s1)\nt0 free_sized(s1)\nt0 free(s0)\nt0 free(s2)\n' |
+t0 s3 = reallocarray(s3, 3, 40)\nt0 free(NULL)\nt0 malloc_usable_size(s1)\nt0 free_sized(s1)\nt0 free(s0)\nt0 free(s2)\n' |
     "$heapgauge" show --parse - -o "$trace" >"$scratch/log" 2>&1 || cat "$scratch/log"
 printf 't0 s0 = alloc(100, 64)\nt0 s1 = alloc_zeroed(300, 8)\nt0 s0 = layout_realloc(s0, 5000)\nt0 dealloc(s0)\n' |
     "$heapgauge" show --parse - -o "$layouts" >"$scratch/log" 2>&1 || cat "$scratch/log"

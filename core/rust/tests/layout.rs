@@ -17,7 +17,10 @@ struct Raw {
 }
 
 const UNTOUCHED: usize = 0x5EED_5EED;
-const BLANK: Raw = Raw { size: UNTOUCHED, align: UNTOUCHED };
+const BLANK: Raw = Raw {
+    size: UNTOUCHED,
+    align: UNTOUCHED,
+};
 
 extern "C" {
     fn wrapped_make(size: usize, align: usize, out: *mut Raw) -> bool;
@@ -30,7 +33,10 @@ extern "C" {
 }
 
 fn raw(layout: Layout) -> Raw {
-    Raw { size: layout.size(), align: layout.align() }
+    Raw {
+        size: layout.size(),
+        align: layout.align(),
+    }
 }
 
 /// What Rust says, by the rule of today.
@@ -50,18 +56,33 @@ struct Test {
 }
 
 impl Test {
-    fn same<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, input: &[usize], ours: T, rust: T) {
+    fn same<T: PartialEq + std::fmt::Debug>(
+        &mut self,
+        what: &str,
+        input: &[usize],
+        ours: T,
+        rust: T,
+    ) {
         self.compared += 1;
         if ours != rust {
             self.differing += 1;
             if self.differing <= 20 {
-                println!("{} of {:x?}: layout.h {:x?}, Rust {:x?}", what, input, ours, rust);
+                println!(
+                    "{} of {:x?}: layout.h {:x?}, Rust {:x?}",
+                    what, input, ours, rust
+                );
             }
         }
     }
 
     /// A function with out-parameters: they are written if and only if it succeeds.
-    fn same_result(&mut self, what: &str, input: &[usize], ours: (bool, Raw, usize), rust: Option<(Raw, usize)>) {
+    fn same_result(
+        &mut self,
+        what: &str,
+        input: &[usize],
+        ours: (bool, Raw, usize),
+        rust: Option<(Raw, usize)>,
+    ) {
         self.accepted += u64::from(rust.is_some());
         let expected = match rust {
             Some((layout, number)) => (true, layout, number),
@@ -75,28 +96,55 @@ impl Test {
         let mut out = BLANK;
         let made = unsafe { wrapped_make(size, align, &mut out) };
         let input = [size, align];
-        self.same_result("make", &input, (made, out, UNTOUCHED), rust.map(|l| (raw(l), UNTOUCHED)));
-        self.same("is_valid", &input, unsafe { wrapped_is_valid(Raw { size, align }) }, rust.is_some());
+        self.same_result(
+            "make",
+            &input,
+            (made, out, UNTOUCHED),
+            rust.map(|l| (raw(l), UNTOUCHED)),
+        );
+        self.same(
+            "is_valid",
+            &input,
+            unsafe { wrapped_is_valid(Raw { size, align }) },
+            rust.is_some(),
+        );
     }
 
     fn check_one(&mut self, layout: Layout) {
         let input = [layout.size(), layout.align()];
         let padded = layout.pad_to_align();
-        self.same("pad", &input, unsafe { wrapped_pad(raw(layout)) }, raw(padded));
+        self.same(
+            "pad",
+            &input,
+            unsafe { wrapped_pad(raw(layout)) },
+            raw(padded),
+        );
         let padding = unsafe { wrapped_padding(raw(layout), layout.align()) };
         self.same("padding", &input, padding, padded.size() - layout.size());
     }
 
     fn check_align_to(&mut self, layout: Layout, align: usize) {
-        let rust = if align.is_power_of_two() { layout.align_to(align).ok().and_then(remake) } else { None };
+        let rust = if align.is_power_of_two() {
+            layout.align_to(align).ok().and_then(remake)
+        } else {
+            None
+        };
         let mut out = BLANK;
         let made = unsafe { wrapped_align_to(raw(layout), align, &mut out) };
         let input = [layout.size(), layout.align(), align];
-        self.same_result("align_to", &input, (made, out, UNTOUCHED), rust.map(|l| (raw(l), UNTOUCHED)));
+        self.same_result(
+            "align_to",
+            &input,
+            (made, out, UNTOUCHED),
+            rust.map(|l| (raw(l), UNTOUCHED)),
+        );
     }
 
     fn check_extend(&mut self, first: Layout, next: Layout) {
-        let rust = first.extend(next).ok().and_then(|(l, offset)| Some((raw(remake(l)?), offset)));
+        let rust = first
+            .extend(next)
+            .ok()
+            .and_then(|(l, offset)| Some((raw(remake(l)?), offset)));
         let (mut out, mut offset) = (BLANK, UNTOUCHED);
         let made = unsafe { wrapped_extend(raw(first), raw(next), &mut out, &mut offset) };
         let input = [first.size(), first.align(), next.size(), next.align()];
@@ -106,11 +154,18 @@ impl Test {
     /// `Layout::repeat` is younger than 1.63: here by its definition, and for small counts by `extend`.
     fn check_repeat(&mut self, element: Layout, count: usize) {
         let stride = element.pad_to_align().size();
-        let rust = stride.checked_mul(count).and_then(|size| make(size, element.align()));
+        let rust = stride
+            .checked_mul(count)
+            .and_then(|size| make(size, element.align()));
         let (mut out, mut our_stride) = (BLANK, UNTOUCHED);
         let made = unsafe { wrapped_repeat(raw(element), count, &mut out, &mut our_stride) };
         let input = [element.size(), element.align(), count];
-        self.same_result("repeat", &input, (made, out, our_stride), rust.map(|l| (raw(l), stride)));
+        self.same_result(
+            "repeat",
+            &input,
+            (made, out, our_stride),
+            rust.map(|l| (raw(l), stride)),
+        );
         if count == 0 || count > 8 {
             return;
         }
@@ -136,7 +191,11 @@ fn edge_sizes(around: usize) -> Vec<usize> {
     let mut centres = vec![0, isize::MAX as usize, usize::MAX];
     for shift in 0..usize::BITS {
         let power = 1usize << shift;
-        centres.extend([power, power.wrapping_neg(), (isize::MAX as usize).wrapping_add(1).wrapping_sub(power)]);
+        centres.extend([
+            power,
+            power.wrapping_neg(),
+            (isize::MAX as usize).wrapping_add(1).wrapping_sub(power),
+        ]);
     }
     let mut sizes = Vec::new();
     for centre in centres {
@@ -151,13 +210,26 @@ fn edge_sizes(around: usize) -> Vec<usize> {
 /// Every power of two, and what is none.
 fn aligns() -> Vec<usize> {
     let mut aligns: Vec<usize> = (0..usize::BITS).map(|shift| 1 << shift).collect();
-    aligns.extend([0, 3, 6, 12, 24, 4097, isize::MAX as usize, isize::MAX as usize + 2, usize::MAX]);
+    aligns.extend([
+        0,
+        3,
+        6,
+        12,
+        24,
+        4097,
+        isize::MAX as usize,
+        isize::MAX as usize + 2,
+        usize::MAX,
+    ]);
     aligns
 }
 
 fn valid_layouts(sizes: &[usize]) -> Vec<Layout> {
     let aligns = aligns();
-    sizes.iter().flat_map(|size| aligns.iter().filter_map(move |align| make(*size, *align))).collect()
+    sizes
+        .iter()
+        .flat_map(|size| aligns.iter().filter_map(move |align| make(*size, *align)))
+        .collect()
 }
 
 fn check_edges(test: &mut Test) {
@@ -174,7 +246,19 @@ fn check_edges(test: &mut Test) {
         }
         let stride = layout.pad_to_align().size().max(1);
         let limit = (isize::MAX as usize + 1 - layout.align()) / stride;
-        for count in [0, 1, 2, 3, 7, 8, limit.wrapping_sub(1), limit, limit.wrapping_add(1), usize::MAX / stride, usize::MAX] {
+        for count in [
+            0,
+            1,
+            2,
+            3,
+            7,
+            8,
+            limit.wrapping_sub(1),
+            limit,
+            limit.wrapping_add(1),
+            usize::MAX / stride,
+            usize::MAX,
+        ] {
             test.check_repeat(layout, count);
         }
     }
@@ -229,7 +313,11 @@ fn main() {
         eprintln!("'{}' is no seed", argument);
         process::exit(2);
     });
-    let mut test = Test { compared: 0, accepted: 0, differing: 0 };
+    let mut test = Test {
+        compared: 0,
+        accepted: 0,
+        differing: 0,
+    };
     check_edges(&mut test);
     check_arrays(&mut test);
     check_random(&mut test, seed);

@@ -11,8 +11,16 @@ use std::ptr;
 static ALLOCATOR: Heapgauge = Heapgauge;
 
 const BLOCKS: usize = 64;
-const LAYOUTS: [(usize, usize); 8] =
-    [(16, 8), (24, 8), (48, 8), (64, 64), (100, 4), (200, 8), (1000, 8), (4096, 4096)];
+const LAYOUTS: [(usize, usize); 8] = [
+    (16, 8),
+    (24, 8),
+    (48, 8),
+    (64, 64),
+    (100, 4),
+    (200, 8),
+    (1000, 8),
+    (4096, 4096),
+];
 
 /// `std::alloc`'s functions as an allocator.
 struct Global;
@@ -59,9 +67,15 @@ unsafe fn one_round<A: GlobalAlloc>(
 }
 
 fn main() {
-    let rounds: u64 = std::env::args().nth(1).map_or(0, |word| word.parse().expect("a number"));
-    let growth = std::env::args().nth(2).map_or(0, |word| if word == "realloc" { 64 } else { 0 });
-    let global = std::env::args().nth(3).map_or(false, |word| word == "global");
+    let rounds: u64 = std::env::args()
+        .nth(1)
+        .map_or(0, |word| word.parse().expect("a number"));
+    let growth = std::env::args()
+        .nth(2)
+        .map_or(0, |word| if word == "realloc" { 64 } else { 0 });
+    let global = std::env::args()
+        .nth(3)
+        .map_or(false, |word| word == "global");
     let mut turns = [Layout::new::<u8>(); BLOCKS];
     for (i, turn) in turns.iter_mut().enumerate() {
         let (size, align) = LAYOUTS[i % LAYOUTS.len()];

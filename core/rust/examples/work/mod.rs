@@ -117,7 +117,8 @@ type Map<K, V> = HashMap<K, V, BuildHasherDefault<Fnv>>;
 fn sum(words: &[u64]) -> u64 {
     words.iter().fold(0, |sum: u64, word| {
         // SAFETY: a reference is valid to read.
-        sum.wrapping_mul(31).wrapping_add(unsafe { ptr::read_volatile(word) })
+        sum.wrapping_mul(31)
+            .wrapping_add(unsafe { ptr::read_volatile(word) })
     })
 }
 
@@ -133,7 +134,9 @@ fn boxes(random: &mut Random) -> u64 {
         }
         live[slot] = Some(black_box(Box::new([i; 6])));
     }
-    live.iter().flatten().fold(total, |total, block| total.wrapping_add(sum(&block[..])))
+    live.iter()
+        .flatten()
+        .fold(total, |total, block| total.wrapping_add(sum(&block[..])))
 }
 
 /// Vectors that grow by one (realloc chains), shrink, and are split and joined.
@@ -153,7 +156,12 @@ fn vectors(random: &mut Random) -> u64 {
         total = total.wrapping_add(sum(&black_box(tail)));
     }
     let zeroed = black_box(vec![0u64; 60_000]); /* alloc_zeroed */
-    assert!(zeroed.iter().all(|word| unsafe { ptr::read_volatile(word) } == 0), "not zeroed");
+    assert!(
+        zeroed
+            .iter()
+            .all(|word| unsafe { ptr::read_volatile(word) } == 0),
+        "not zeroed"
+    );
     total
 }
 
@@ -246,8 +254,9 @@ fn zero_sized() -> u64 {
 fn threads(seed: u64) -> u64 {
     const COUNT: usize = 3;
     const BLOCKS: u64 = 1_500;
-    let (senders, receivers): (Vec<_>, Vec<_>) =
-        (0..COUNT).map(|_| mpsc::sync_channel::<Vec<u64>>(64)).unzip();
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..COUNT)
+        .map(|_| mpsc::sync_channel::<Vec<u64>>(64))
+        .unzip();
     let mut workers = Vec::new();
     for (i, receiver) in receivers.into_iter().enumerate() {
         let sender = senders[(i + 1) % COUNT].clone();
@@ -259,16 +268,21 @@ fn threads(seed: u64) -> u64 {
                     sender.send(black_box(block)).expect("the neighbour lives");
                 }
             });
-            let total = receiver.iter().take(BLOCKS as usize).fold(0u64, |total, mut block| {
-                block.push(1); /* a remote realloc */
-                total.wrapping_add(sum(&block))
-            });
+            let total = receiver
+                .iter()
+                .take(BLOCKS as usize)
+                .fold(0u64, |total, mut block| {
+                    block.push(1); /* a remote realloc */
+                    total.wrapping_add(sum(&block))
+                });
             producer.join().expect("producers do not panic");
             total
         }));
     }
     drop(senders);
-    workers.into_iter().fold(0, |total, worker| total.wrapping_add(worker.join().expect("no panic")))
+    workers.into_iter().fold(0, |total, worker| {
+        total.wrapping_add(worker.join().expect("no panic"))
+    })
 }
 
 /// Allocates and frees when dropped, in the middle of an unwinding.
@@ -290,9 +304,16 @@ fn panics(random: &mut Random) -> u64 {
         let result = panic::catch_unwind(AssertUnwindSafe(|| {
             let held: Vec<Box<u64>> = (0..depth).map(Box::new).collect();
             let _mourner = Mourner(&mut notes);
-            panic::panic_any(format!("{} with {} blocks", random.next(), black_box(held).len()));
+            panic::panic_any(format!(
+                "{} with {} blocks",
+                random.next(),
+                black_box(held).len()
+            ));
         }));
-        let message = result.expect_err("it panics").downcast::<String>().expect("a string");
+        let message = result
+            .expect_err("it panics")
+            .downcast::<String>()
+            .expect("a string");
         hash.write(message.as_bytes());
         notes.iter().for_each(|note| hash.write(note.as_bytes()));
     }
@@ -319,7 +340,10 @@ fn aborts_while_unwinding() -> bool {
     use std::os::unix::process::ExitStatusExt;
     const SIGABRT: i32 = 6;
     let program = std::env::current_exe().expect("a path");
-    let child = Command::new(program).arg("die-while-unwinding").output().expect("a child");
+    let child = Command::new(program)
+        .arg("die-while-unwinding")
+        .output()
+        .expect("a child");
     child.status.signal() == Some(SIGABRT)
 }
 
@@ -357,7 +381,11 @@ pub fn main() {
         checksum,
         OVER_ALIGNED.load(Relaxed),
         misaligned,
-        if dies_well { "aborts" } else { "DOES NOT ABORT" }
+        if dies_well {
+            "aborts"
+        } else {
+            "DOES NOT ABORT"
+        }
     );
     process::exit(i32::from(misaligned != 0 || !dies_well));
 }
