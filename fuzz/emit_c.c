@@ -97,6 +97,13 @@ static const char runtime[] =
     "    if (owed_errno && errno != owed_errno) fail(\"errno\", (size_t)owed_errno, (size_t)errno);\n"
     "}\n"
     "\n"
+    "/* A call that may fail for lack of memory, but must then say so; what it grants goes back. */\n"
+    "static void *may_fail(void *result) {\n"
+    "    if (!result && errno != ENOMEM) fail(\"errno\", ENOMEM, (size_t)errno);\n"
+    "    f_free(result);\n"
+    "    return result;\n"
+    "}\n"
+    "\n"
     "static void *posix(size_t align, size_t size, int owed) {\n"
     "    static char marker;\n"
     "    void *out = &marker;\n"
@@ -257,7 +264,8 @@ static void emit_unnamed(FILE *out, const hg_op *op) {
         emit_call(out, op, "NULL");
         fprintf(out, ", %s);", bad_align ? "0" : "ENOMEM");
     } else {
-        fprintf(out, "f_free(");
+        bool says_so = op->kind <= HG_OP_REALLOCARRAY || op->kind == HG_OP_ALIGNED_ALLOC;
+        fprintf(out, says_so ? "errno = 0; may_fail(" : "f_free(");
         emit_call(out, op, "NULL");
         fprintf(out, ");");
     }
@@ -293,6 +301,13 @@ static void emit_op(struct emitter *e, const hg_op *op) {
             fprintf(out, "must_fail(");
             emit_call(out, op, block);
             fprintf(out, ", ENOMEM); verify(%u, s[%u].usable);", op->slot, op->slot);
+            return;
+        }
+        if (op->flags & HG_OPF_FAILED) {
+            fprintf(out, "if (may_fail(");
+            emit_call(out, op, block);
+            fprintf(out, ")) s[%u].p = NULL; else verify(%u, s[%u].usable);", op->slot, op->slot,
+                    op->slot);
             return;
         }
         fprintf(out, "move(%u, ", op->slot);
