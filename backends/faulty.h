@@ -8,9 +8,11 @@
 struct hg_fault {
     const char *name;
     const char *item; /* the item it breaks; NULL: an equivalent variant, nothing may fire */
-    const char *found_as; /* items under which an oracle may name it, "C4,C41"; "crash", "hang" too */
-    const char *target;   /* the fuzz target made for it */
-    const char *needs;    /* "", or "strict", "threads", "shortage", "reuse", "long": a plain stream does not show it */
+    const char
+        *found_as;      /* items under which an oracle may name it, "C4,C41"; "crash", "hang" too */
+    const char *target; /* the fuzz target made for it */
+    const char *
+        needs; /* "", or "strict", "threads", "shortage", "reuse", "long": a plain stream does not show it */
     int ease;         /* 1 shows at once, 2 a certain size or alignment, 3 needs history, 4 rare */
     const char *what; /* one line */
 };

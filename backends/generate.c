@@ -109,8 +109,9 @@ static void allocate_libc(hg_generator *g, hg_op *op) {
 
 /* Arguments that must be refused, for an empty slot. */
 static void allocate_hostile(hg_generator *g, hg_op *op) {
-    static const uint64_t sizes[] = {UINT64_MAX,      UINT64_MAX - 15,   UINT64_MAX - 64,
-                                     UINT64_MAX - 4095, UINT64_C(1) << 63, (UINT64_C(1) << 63) + 64};
+    static const uint64_t sizes[] = {UINT64_MAX,        UINT64_MAX - 15,
+                                     UINT64_MAX - 64,   UINT64_MAX - 4095,
+                                     UINT64_C(1) << 63, (UINT64_C(1) << 63) + 64};
     uint64_t huge = sizes[random_below(g, 6)];
     switch (random_below(g, 7)) {
     case 0:
@@ -212,7 +213,8 @@ static void make(hg_generator *g, hg_op *op) {
         allocate_layout(g, op);
     else
         allocate_libc(g, op);
-    *slot = (struct slot_state){.live = 1, .layout = g->config.layout_face, .origin_kind = op->kind};
+    *slot =
+        (struct slot_state){.live = 1, .layout = g->config.layout_face, .origin_kind = op->kind};
     g->live++;
 }
 
@@ -222,8 +224,7 @@ hg_generator *hg_generator_create(const struct hg_generator_config *config) {
         return NULL;
     uint32_t slot_count = config->live_blocks * TABLE_FACTOR;
     size_t bytes = sizeof(hg_generator) + slot_count * sizeof(struct slot_state);
-    hg_generator *g =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    hg_generator *g = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (g == MAP_FAILED)
         return NULL;
     g->config = *config;

@@ -54,8 +54,8 @@ struct hg_oracle {
     struct hg_finding finding;
     bool found;
     uint64_t digest;
-    size_t size_max; /* largest block that was ever granted */
-    uint32_t budget; /* only for HG_ORACLE_COUNTER_WRAPS */
+    size_t size_max;      /* largest block that was ever granted */
+    uint32_t budget;      /* only for HG_ORACLE_COUNTER_WRAPS */
     uint64_t page_credit; /* page requests that still succeed; UINT64_MAX: no shortage */
     bool was_short;       /* a shortage was made in this stream */
     pthread_mutex_t lock;
@@ -346,8 +346,9 @@ static bool content_lost(hg_oracle *oracle, uint32_t slot, const struct block *b
     /* Bytes beyond the size asked for are the block's too (C41); name what broke by where it did. */
     const char *shown = offset >= block->size && strcmp(item, "C7") == 0 ? "C41" : item;
     char text[160];
-    return broken(oracle, shown, 'M', "byte %zu of the block is 0x%02x where 0x%02x was written; %s",
-                  offset, ptr[offset], hg__pattern_byte(offset, seed),
+    return broken(oracle, shown, 'M',
+                  "byte %zu of the block is 0x%02x where 0x%02x was written; %s", offset,
+                  ptr[offset], hg__pattern_byte(offset, seed),
                   describe(oracle, slot, block, text, sizeof text));
 }
 
@@ -389,7 +390,8 @@ static bool over_harness(hg_oracle *oracle, const struct block *block, size_t ex
                          (void *)block->ptr, extent, own);
 }
 
-static bool overlapping(hg_oracle *oracle, uint32_t slot, const struct block *block, size_t extent) {
+static bool overlapping(hg_oracle *oracle, uint32_t slot, const struct block *block,
+                        size_t extent) {
     uintptr_t begin = (uintptr_t)block->ptr;
     uint32_t other;
     oracle->counts.checks++;
@@ -400,9 +402,10 @@ static bool overlapping(hg_oracle *oracle, uint32_t slot, const struct block *bl
         return false;
     const struct block *live = &oracle->blocks[other];
     size_t live_size = live->size ? live->size : 1, size = block->size ? block->size : 1;
-    bool requested = begin < (uintptr_t)live->ptr + live_size && (uintptr_t)live->ptr < begin + size;
+    bool requested =
+        begin < (uintptr_t)live->ptr + live_size && (uintptr_t)live->ptr < begin + size;
     char ours[160], theirs[160];
-    const char *item = !requested                                  ? "C5"
+    const char *item = !requested                                    ? "C5"
                        : block->size == 0 && block->ptr == live->ptr ? "C8"
                                                                      : "C4";
     return broken(oracle, item, 'M', "%s%s; overlaps %s", requested ? "" : "(usable bytes) ",
@@ -429,8 +432,8 @@ static bool ask_usable(hg_oracle *oracle, struct block *block) {
     size_t usable = libc->malloc_usable_size(block->ptr);
     oracle->counts.checks++;
     if (usable < block->size)
-        return broken(oracle, "C40", 'M', "usable size %zu is below the %zu bytes asked for", usable,
-                      block->size);
+        return broken(oracle, "C40", 'M', "usable size %zu is below the %zu bytes asked for",
+                      usable, block->size);
     block->usable = usable;
     return false;
 }
@@ -469,7 +472,8 @@ static bool admit(hg_oracle *oracle, uint32_t slot, const struct block *granted,
     struct block block = *granted;
     if (block_misaligned(oracle, &block))
         return true;
-    if (block.face == FACE_LIBC && block.size > 0 && (uintptr_t)block.ptr % FUNDAMENTAL_ALIGN != 0 &&
+    if (block.face == FACE_LIBC && block.size > 0 &&
+        (uintptr_t)block.ptr % FUNDAMENTAL_ALIGN != 0 &&
         broken(oracle, "C3", 'Q', "%zu bytes at %p: less than alignof(max_align_t) aligned",
                block.size, (void *)block.ptr))
         return true;
@@ -478,7 +482,8 @@ static bool admit(hg_oracle *oracle, uint32_t slot, const struct block *granted,
     size_t extent = block.usable ? block.usable : 1;
     if (overlapping(oracle, slot, &block, extent))
         return true;
-    if (zeroed && not_zero(oracle, &block, 0, block.size, block.face == FACE_LAYOUT ? "C67" : "C17"))
+    if (zeroed &&
+        not_zero(oracle, &block, 0, block.size, block.face == FACE_LAYOUT ? "C67" : "C17"))
         return true;
     fill(&block, slot);
     if (!hg_intervals_insert(oracle->intervals, (uintptr_t)block.ptr, (uintptr_t)block.ptr + extent,
@@ -562,7 +567,7 @@ struct call {
     bool zeroed;
     bool may_refuse; /* NULL is allowed although memory is there (C32, C33, size 0) */
     void *result;
-    int error;    /* errno after the call, or posix_memalign's result */
+    int error;          /* errno after the call, or posix_memalign's result */
     bool clobbered_out; /* posix_memalign wrote *memptr and failed */
 };
 
@@ -705,15 +710,17 @@ static bool do_allocate(const hg_backend *backend, const hg_op *op, struct call 
 
 /* A request that memory is there for came back empty-handed. */
 static bool is_refusal(const hg_oracle *oracle, const struct call *call) {
-    return !call->must_fail && !call->may_refuse && !oracle->config.may_fail && !oracle->was_short &&
-           call->size > 0 && call->size <= (size_t)256 << 20 && call->align <= (size_t)64 << 20;
+    return !call->must_fail && !call->may_refuse && !oracle->config.may_fail &&
+           !oracle->was_short && call->size > 0 && call->size <= (size_t)256 << 20 &&
+           call->align <= (size_t)64 << 20;
 }
 
 static bool refused(hg_oracle *oracle, const struct call *call) {
     oracle->counts.failed_for_memory++;
     if (oracle->op.kind == HG_OP_ALIGNED_ALLOC)
-        return broken(oracle, "C30", 'M', "refused %zu bytes aligned to %zu, which must be supported",
-                      call->size, call->align);
+        return broken(oracle, "C30", 'M',
+                      "refused %zu bytes aligned to %zu, which must be supported", call->size,
+                      call->align);
     return broken(oracle, "C12", 'M', "refused %zu bytes although memory is there", call->size);
 }
 
@@ -722,7 +729,8 @@ static bool judge_failure(hg_oracle *oracle, const struct call *call) {
     oracle->counts.checks++;
     bool refused_zero = call->size == 0 && !call->must_fail;
     if (call->clobbered_out &&
-        broken(oracle, "C37", 'M', "posix_memalign failed with %d and changed *memptr", call->error))
+        broken(oracle, "C37", 'M', "posix_memalign failed with %d and changed *memptr",
+               call->error))
         return true;
     if (oracle->op.kind == HG_OP_POSIX_MEMALIGN && call->must_fail) {
         int owed = strcmp(call->must_fail_item, "C36") == 0 ? EINVAL : ENOMEM;
@@ -809,9 +817,10 @@ static bool allocate(hg_oracle *oracle, const hg_op *op) {
         .origin = (uint8_t)origin_of(op->kind),
     };
     if (call.must_fail) {
-        bool ends = broken(oracle, call.must_fail_item, 'M',
-                           "returned %p where the call must fail (size %llu, alignment or count %llu)",
-                           call.result, (unsigned long long)op->size, (unsigned long long)op->arg);
+        bool ends =
+            broken(oracle, call.must_fail_item, 'M',
+                   "returned %p where the call must fail (size %llu, alignment or count %llu)",
+                   call.result, (unsigned long long)op->size, (unsigned long long)op->arg);
         if (!ends) /* waived: hand it back, its extent is not defined */
             free_by_face(oracle->backend, &block);
         return ends;
@@ -1083,7 +1092,8 @@ static bool fork_and_wait(hg_oracle *oracle) {
     if (WIFSIGNALED(status))
         return broken(oracle, "C54", 'M', "the child of fork died of signal %d", WTERMSIG(status));
     if (WEXITSTATUS(status) != 0) /* was it changed before the fork already? */
-        return verify_all(oracle) || broken(oracle, "C54", 'M', "the child of fork found content of a block changed");
+        return verify_all(oracle) ||
+               broken(oracle, "C54", 'M', "the child of fork found content of a block changed");
     return false;
 }
 
@@ -1153,7 +1163,8 @@ static bool stream_allows(const hg_oracle *oracle, const hg_op *op) {
         return op->kind != HG_OP_LAYOUT_REALLOC && op->kind != HG_OP_DEALLOC;
     bool wants_layout = op->kind == HG_OP_LAYOUT_REALLOC || op->kind == HG_OP_DEALLOC;
     bool wants_libc = op->kind <= HG_OP_FREE_ALIGNED_SIZED;
-    return !(wants_layout && block->face != FACE_LAYOUT) && !(wants_libc && block->face != FACE_LIBC);
+    return !(wants_layout && block->face != FACE_LAYOUT) &&
+           !(wants_libc && block->face != FACE_LIBC);
 }
 
 static bool perform(hg_oracle *oracle, const hg_op *op) {
@@ -1181,7 +1192,8 @@ enum hg_status hg_oracle_perform(hg_oracle *oracle, const hg_op *op, uint64_t op
         unlock(oracle);
         return HG_ERR_MEMORY;
     }
-    bool empty = op->slot == HG_SLOT_NONE || op->kind == HG_OP_WAIT || !oracle->blocks[op->slot].ptr;
+    bool empty =
+        op->slot == HG_SLOT_NONE || op->kind == HG_OP_WAIT || !oracle->blocks[op->slot].ptr;
     bool left_out = oracle->config.face == HG_FACE_LAYOUT && !hg_op_to_layout(&translated, empty);
     if (empty && op->slot != HG_SLOT_NONE && op->kind != HG_OP_WAIT &&
         oracle->blocks[op->slot].refused &&
@@ -1277,7 +1289,14 @@ enum hg_status hg_oracle_finish(hg_oracle *oracle, unsigned order) {
  * had before. The pages are known by address, so nothing the process does beside it matters. */
 /* An allocator may take its time to settle: 16 rounds without a look, 8 looked at; only if each of those
  * met new pages, 96 more, of which the last 40 count. */
-enum { REUSE_SHORT = 24, REUSE_LONG = 120, REUSE_LOOKED_AT = 8, REUSE_LAST = 40, REUSE_BLOCKS_MAX = 3000, REUSE_PAGES = 1 << 18 };
+enum {
+    REUSE_SHORT = 24,
+    REUSE_LONG = 120,
+    REUSE_LOOKED_AT = 8,
+    REUSE_LAST = 40,
+    REUSE_BLOCKS_MAX = 3000,
+    REUSE_PAGES = 1 << 18
+};
 
 static const struct {
     size_t size, count;
@@ -1307,7 +1326,8 @@ static void meet_page(struct reuse *reuse, uint64_t page) {
 
 static void *free_blocks(void *argument) {
     struct reuse *reuse = argument;
-    for (size_t parity = 0; parity < 2; parity++) /* every other one first: neighbours must coalesce */
+    for (size_t parity = 0; parity < 2;
+         parity++) /* every other one first: neighbours must coalesce */
         for (size_t i = parity; i < reuse->count; i += 2)
             reuse->backend->libc.free(reuse->blocks[i]);
     return NULL;
@@ -1370,10 +1390,11 @@ enum hg_status hg_oracle_check_reuse(hg_oracle *oracle, bool across_threads) {
     oracle->op = (hg_op){.kind = HG_OP_MALLOC, .slot = HG_SLOT_NONE};
     if (!served || rounds == REUSE_SHORT || growing < REUSE_LAST - 1)
         return HG_OK;
-    return broken(oracle, across_threads ? "C52" : "C51", 'M',
-                  "a steady loop of malloc and free%s met %zu new pages in its last %d rounds, almost "
-                  "all of which: memory freed does not come back",
-                  across_threads ? " by another thread" : "", grown, (int)REUSE_LAST)
+    return broken(
+               oracle, across_threads ? "C52" : "C51", 'M',
+               "a steady loop of malloc and free%s met %zu new pages in its last %d rounds, almost "
+               "all of which: memory freed does not come back",
+               across_threads ? " by another thread" : "", grown, (int)REUSE_LAST)
                ? HG_END
                : HG_OK;
 }

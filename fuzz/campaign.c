@@ -208,11 +208,13 @@ static void write_finding(struct cell *cell, struct found *found, const hg_op *o
     bool good;
     if (cell->target->plays_operations) {
         snprintf(path, sizeof path, "%s.hgt", found->path);
-        good = hg_artifact_write_trace(path, cell->backend, cell->target->name, finding, ops, count);
+        good =
+            hg_artifact_write_trace(path, cell->backend, cell->target->name, finding, ops, count);
         snprintf(path, sizeof path, "%s.txt", found->path);
         good &= hg_artifact_write_text(path, cell->backend, finding, ops, count);
         snprintf(path, sizeof path, "%s.c", found->path);
-        good &= hg_artifact_write_c(path, &cell->session->backend, cell->backend, finding, ops, count);
+        good &=
+            hg_artifact_write_c(path, &cell->session->backend, cell->backend, finding, ops, count);
     } else {
         snprintf(path, sizeof path, "%s.bin", found->path);
         good = write_bytes(path, cell->log->input, cell->log->input_size);
@@ -222,7 +224,8 @@ static void write_finding(struct cell *cell, struct found *found, const hg_op *o
 }
 
 /* The shortest piece of the log that shows it: the last input, or all since the child began. */
-static hg_op *reproducing_ops(struct cell *cell, const char *item, size_t *count, bool *reproduced) {
+static hg_op *reproducing_ops(struct cell *cell, const char *item, size_t *count,
+                              bool *reproduced) {
     struct hg_fuzz_log *log = cell->log;
     size_t all = log->op_count, begin = log->input_begin < all ? log->input_begin : 0;
     hg_op *ops = malloc((all + 1) * sizeof *ops);
@@ -245,7 +248,8 @@ static hg_op *reproducing_ops(struct cell *cell, const char *item, size_t *count
 
 static struct found *same_finding(struct cell *cell, const char *item, const char *shape) {
     for (size_t i = 0; i < cell->finding_count; i++)
-        if (strcmp(cell->findings[i].item, item) == 0 && strcmp(cell->findings[i].shape, shape) == 0)
+        if (strcmp(cell->findings[i].item, item) == 0 &&
+            strcmp(cell->findings[i].shape, shape) == 0)
             return &cell->findings[i];
     return NULL;
 }
@@ -387,7 +391,8 @@ static int run_cell(void *argument) {
         cell->slice_s = cell->children == 0 ? 0.2 : 1.0;
         if (cell->slice_s > left)
             cell->slice_s = left;
-        struct hg_limits limits = {.timeout_s = cell->slice_s + 8, .memory_bytes = (uint64_t)4 << 30};
+        struct hg_limits limits = {.timeout_s = cell->slice_s + 8,
+                                   .memory_bytes = (uint64_t)4 << 30};
         struct hg_contained child;
         struct hg_trial seen;
         cell->log->op_count = cell->log->input_begin = 0;
@@ -427,8 +432,8 @@ static void print_row(const struct cell *cell) {
         const struct found *found = &cell->findings[i];
         printf("    %s%s: %.200s\n      %" PRIu64 " operations of %" PRIu64 ", after %" PRIu64
                " inputs, %.2f CPU s; %s\n",
-               found->item, found->times > 1 ? " (several times)" : "", found->text, found->op_count,
-               found->op_count_before, found->inputs, found->cpu_s, found->path);
+               found->item, found->times > 1 ? " (several times)" : "", found->text,
+               found->op_count, found->op_count_before, found->inputs, found->cpu_s, found->path);
         if (cell->target->plays_operations && !found->reproduced)
             printf("      did NOT show again in a fresh process: it hangs on what came before\n");
     }
@@ -451,7 +456,8 @@ static void json_cell(FILE *out, const struct cell *cell, bool first) {
     json_text(out, cell->backend);
     fprintf(out,
             ", \"target\": \"%s\", \"run\": %s, \"inputs\": %" PRIu64 ", \"operations\": %" PRIu64
-            ", \"checks\": %" PRIu64 ", \"seconds\": %.6f, \"cpu_seconds\": %.6f, \"quality\": %" PRIu64
+            ", \"checks\": %" PRIu64
+            ", \"seconds\": %.6f, \"cpu_seconds\": %.6f, \"quality\": %" PRIu64
             ", \"waived\": %" PRIu64 ", \"features\": %" PRIu64 ",\n   \"findings\": [",
             cell->target->name, cell->unavailable ? "false" : "true", cell->log->inputs,
             cell->log->operations, cell->log->counts.checks, cell->wall_s, cell->cpu_s,
@@ -465,8 +471,8 @@ static void json_cell(FILE *out, const struct cell *cell, bool first) {
                 ", \"cpu_seconds_to_exposure\": %.6f, \"seconds_to_exposure\": %.6f, "
                 "\"reproduced\": %s, \"path\": ",
                 i ? "," : "", found->item, found->shape, found->times, found->op_count,
-                found->op_count_before, found->inputs, found->operations, found->cpu_s, found->wall_s,
-                found->reproduced ? "true" : "false");
+                found->op_count_before, found->inputs, found->operations, found->cpu_s,
+                found->wall_s, found->reproduced ? "true" : "false");
         json_text(out, found->path);
         fputs(", \"text\": ", out);
         json_text(out, found->text);
@@ -502,8 +508,8 @@ static bool is_listed(const char *list, const char *word) {
     return false;
 }
 
-static int run_one(struct campaign *campaign, const char *backend, const struct hg_fuzz_target *target,
-                   uint64_t uses[64]) {
+static int run_one(struct campaign *campaign, const char *backend,
+                   const struct hg_fuzz_target *target, uint64_t uses[64]) {
     static struct cell *cell;
     static struct hg_fuzz_log *log;
     if (!cell) {
@@ -575,10 +581,7 @@ static int run_campaign(struct campaign *campaign) {
     }
     if (status)
         fprintf(stderr, "heapgauge fuzz: a backend could not be opened; see: heapgauge backends\n");
-    return status                  ? status
-           : campaign->any_finding ? 1
-           : campaign->any_run     ? 0
-                                   : 2;
+    return status ? status : campaign->any_finding ? 1 : campaign->any_run ? 0 : 2;
 }
 
 static int wrong(const char *text, const char *value) {
@@ -598,15 +601,30 @@ static int check_targets(const char *list) {
         if (strcmp(word, "all") == 0 || hg_fuzz_target_by_name(word))
             continue;
         const char *near = hg_nearest_word(word, target_name);
-        fprintf(stderr, "heapgauge fuzz: unknown target '%s'%s%s%s; see: heapgauge help fuzz\n", word,
-                near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        fprintf(stderr, "heapgauge fuzz: unknown target '%s'%s%s%s; see: heapgauge help fuzz\n",
+                word, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
         return 2;
     }
     return 0;
 }
 
-enum { OPT_BACKEND = 256, OPT_TARGET, OPT_TIME, OPT_INPUTS, OPT_SEED, OPT_KEEP_GOING, OPT_RANDOM,
-       OPT_CORPUS, OPT_STRICT, OPT_NO_WAIVERS, OPT_MUTE, OPT_ORACLE_FAULT, OPT_NO_REDUCE, OPT_JSON, OPT_FAULTS };
+enum {
+    OPT_BACKEND = 256,
+    OPT_TARGET,
+    OPT_TIME,
+    OPT_INPUTS,
+    OPT_SEED,
+    OPT_KEEP_GOING,
+    OPT_RANDOM,
+    OPT_CORPUS,
+    OPT_STRICT,
+    OPT_NO_WAIVERS,
+    OPT_MUTE,
+    OPT_ORACLE_FAULT,
+    OPT_NO_REDUCE,
+    OPT_JSON,
+    OPT_FAULTS
+};
 
 static const struct option long_options[] = {
     {"backend", required_argument, NULL, OPT_BACKEND},
@@ -702,8 +720,11 @@ static bool take_option(struct options *options, int option, const char *value) 
 
 int hg_fuzz_main(int argc, char **argv) {
     struct campaign campaign = {
-        .options = {.backends = "all", .targets = "all", .directory = "heapgauge-findings",
-                    .time_s = 60, .seed = (uint64_t)time(NULL)},
+        .options = {.backends = "all",
+                    .targets = "all",
+                    .directory = "heapgauge-findings",
+                    .time_s = 60,
+                    .seed = (uint64_t)time(NULL)},
     };
     int index = 0;
     for (int option; (option = getopt_long(argc, argv, "ho:", long_options, &index)) != -1;) {
@@ -726,7 +747,8 @@ int hg_fuzz_main(int argc, char **argv) {
         return wrong(strerror(errno), campaign.options.directory);
     if (campaign.options.json && !(campaign.json = fopen(campaign.options.json, "we")))
         return wrong(strerror(errno), campaign.options.json);
-    printf("seed %" PRIu64 "; findings go to %s\n", campaign.options.seed, campaign.options.directory);
+    printf("seed %" PRIu64 "; findings go to %s\n", campaign.options.seed,
+           campaign.options.directory);
     if (campaign.json)
         fprintf(campaign.json, "{\"seed\": %" PRIu64 ", \"cells\": [", campaign.options.seed);
     int status = run_campaign(&campaign);

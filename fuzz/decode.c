@@ -49,17 +49,13 @@ static int64_t nudge(uint8_t more) {
 /* Values that make careless arithmetic wrap (C15). */
 static uint64_t hostile_size(uint16_t value, uint8_t more) {
     static const uint64_t bases[8] = {
-        UINT64_MAX,
-        UINT64_MAX,
-        (uint64_t)INT64_MAX,
-        (uint64_t)INT64_MAX + 1,
-        UINT64_MAX - 4095,
-        UINT64_C(1) << 32,
-        UINT64_C(1) << 62,
-        UINT64_C(1) << 47,
+        UINT64_MAX,        UINT64_MAX,        (uint64_t)INT64_MAX, (uint64_t)INT64_MAX + 1,
+        UINT64_MAX - 4095, UINT64_C(1) << 32, UINT64_C(1) << 62,   UINT64_C(1) << 47,
     };
     uint64_t base = bases[value & 7];
-    uint64_t distance = (value >> 3) % 3 == 0 ? more & 127 : (value >> 3) % 3 == 1 ? more * 16 : more & 1;
+    uint64_t distance = (value >> 3) % 3 == 0   ? more & 127
+                        : (value >> 3) % 3 == 1 ? more * 16
+                                                : more & 1;
     bool below = base == UINT64_MAX || (more & 128);
     return below ? base - distance : base + distance;
 }
@@ -259,19 +255,20 @@ static void split_product(const struct record *r, uint64_t bytes, hg_op *op) {
 
 static unsigned pick_allocation(const struct decoder *d, const struct record *r) {
     static const uint8_t kinds[32] = {
-        HG_OP_MALLOC,        HG_OP_MALLOC,         HG_OP_MALLOC,         HG_OP_MALLOC,
-        HG_OP_MALLOC,        HG_OP_MALLOC,         HG_OP_MALLOC,         HG_OP_MALLOC,
-        HG_OP_MALLOC,        HG_OP_CALLOC,         HG_OP_CALLOC,         HG_OP_CALLOC,
-        HG_OP_CALLOC,        HG_OP_CALLOC,         HG_OP_ALIGNED_ALLOC,  HG_OP_ALIGNED_ALLOC,
-        HG_OP_ALIGNED_ALLOC, HG_OP_ALIGNED_ALLOC,  HG_OP_ALIGNED_ALLOC,  HG_OP_POSIX_MEMALIGN,
+        HG_OP_MALLOC,         HG_OP_MALLOC,         HG_OP_MALLOC,         HG_OP_MALLOC,
+        HG_OP_MALLOC,         HG_OP_MALLOC,         HG_OP_MALLOC,         HG_OP_MALLOC,
+        HG_OP_MALLOC,         HG_OP_CALLOC,         HG_OP_CALLOC,         HG_OP_CALLOC,
+        HG_OP_CALLOC,         HG_OP_CALLOC,         HG_OP_ALIGNED_ALLOC,  HG_OP_ALIGNED_ALLOC,
+        HG_OP_ALIGNED_ALLOC,  HG_OP_ALIGNED_ALLOC,  HG_OP_ALIGNED_ALLOC,  HG_OP_POSIX_MEMALIGN,
         HG_OP_POSIX_MEMALIGN, HG_OP_POSIX_MEMALIGN, HG_OP_POSIX_MEMALIGN, HG_OP_MEMALIGN,
-        HG_OP_MEMALIGN,      HG_OP_MEMALIGN,       HG_OP_VALLOC,         HG_OP_PVALLOC,
-        HG_OP_REALLOC,       HG_OP_REALLOCARRAY,   HG_OP_FREE,           HG_OP_USABLE_SIZE,
+        HG_OP_MEMALIGN,       HG_OP_MEMALIGN,       HG_OP_VALLOC,         HG_OP_PVALLOC,
+        HG_OP_REALLOC,        HG_OP_REALLOCARRAY,   HG_OP_FREE,           HG_OP_USABLE_SIZE,
     };
     unsigned kind = kinds[r->kind & 31];
-    bool off = (kind >= HG_OP_ALIGNED_ALLOC && kind <= HG_OP_PVALLOC && is_off(d, HG_SWARM_ALIGNED)) ||
-               (kind == HG_OP_CALLOC && is_off(d, HG_SWARM_ZEROED)) ||
-               (hg_op_reallocates(kind) && is_off(d, HG_SWARM_REALLOC));
+    bool off =
+        (kind >= HG_OP_ALIGNED_ALLOC && kind <= HG_OP_PVALLOC && is_off(d, HG_SWARM_ALIGNED)) ||
+        (kind == HG_OP_CALLOC && is_off(d, HG_SWARM_ZEROED)) ||
+        (hg_op_reallocates(kind) && is_off(d, HG_SWARM_REALLOC));
     if (off)
         return HG_OP_MALLOC;
     if (kind == HG_OP_MALLOC && is_off(d, HG_SWARM_PLAIN))
@@ -474,15 +471,15 @@ static void finish(struct decoder *d, unsigned order) {
             (hg_op){.kind = HG_OP_FAIL_PAGES, .slot = HG_SLOT_NONE, .size = UINT64_MAX};
     for (unsigned thread = 1; thread < HG_FUZZ_THREADS_MAX; thread++)
         if (d->started[thread])
-            out->ops[out->count++] = (hg_op){
-                .kind = HG_OP_THREAD_END, .thread = (uint16_t)thread, .slot = HG_SLOT_NONE};
+            out->ops[out->count++] =
+                (hg_op){.kind = HG_OP_THREAD_END, .thread = (uint16_t)thread, .slot = HG_SLOT_NONE};
     out->ops[out->count++] = (hg_op){.kind = HG_OP_VERIFY, .slot = HG_SLOT_NONE};
     for (uint32_t i = 0; i < d->slot_count; i++) {
         /* The count of slots is a power of two: an odd stride visits each once. */
         uint32_t slot = order == 0 ? i : order == 1 ? d->slot_count - 1 - i : i * 5 % d->slot_count;
         if (d->slots[slot].live)
-            out->ops[out->count++] = (hg_op){
-                .kind = d->slots[slot].layout ? HG_OP_DEALLOC : HG_OP_FREE, .slot = slot};
+            out->ops[out->count++] =
+                (hg_op){.kind = d->slots[slot].layout ? HG_OP_DEALLOC : HG_OP_FREE, .slot = slot};
     }
 }
 
@@ -496,7 +493,9 @@ void hg_fuzz_decode(const struct hg_decode_options *options, const uint8_t *data
         .out = out,
         .swarm = header[0] | (uint32_t)header[1] << 8,
         .slot_count = 2u << header[3] % 8,
-        .size_cap = header[6] < 224 ? SMALL_BYTES : header[6] < 250 ? LARGE_BYTES : UINT64_MAX,
+        .size_cap = header[6] < 224   ? SMALL_BYTES
+                    : header[6] < 250 ? LARGE_BYTES
+                                      : UINT64_MAX,
     };
     if (d.swarm & HG_SWARM_LARGE && d.size_cap > LARGE_BYTES)
         d.size_cap = LARGE_BYTES;

@@ -21,7 +21,7 @@
 enum {
     HG_FUZZ_HEADER_BYTES = 8,
     HG_FUZZ_RECORD_BYTES = 8,
-    HG_FUZZ_OPS_MAX = 4096,   /* operations of one input; the rest of the bytes is ignored */
+    HG_FUZZ_OPS_MAX = 4096, /* operations of one input; the rest of the bytes is ignored */
     HG_FUZZ_EDGES_MAX = 256,
     HG_FUZZ_SLOTS_MAX = 256,
     HG_FUZZ_THREADS_MAX = 4,
@@ -29,26 +29,26 @@ enum {
 
 /* Bits of the swarm mask: a class switched off for one input. */
 enum hg_swarm {
-    HG_SWARM_ALIGNED = 1 << 0,     /* aligned_alloc, posix_memalign, memalign, valloc, pvalloc */
-    HG_SWARM_ZEROED = 1 << 1,      /* calloc, alloc_zeroed */
-    HG_SWARM_REALLOC = 1 << 2,     /* reallocations */
-    HG_SWARM_HOSTILE = 1 << 3,     /* sizes and alignments that must be refused */
-    HG_SWARM_LARGE = 1 << 4,       /* sizes above 64 KiB */
+    HG_SWARM_ALIGNED = 1 << 0, /* aligned_alloc, posix_memalign, memalign, valloc, pvalloc */
+    HG_SWARM_ZEROED = 1 << 1,  /* calloc, alloc_zeroed */
+    HG_SWARM_REALLOC = 1 << 2, /* reallocations */
+    HG_SWARM_HOSTILE = 1 << 3, /* sizes and alignments that must be refused */
+    HG_SWARM_LARGE = 1 << 4,   /* sizes above 64 KiB */
     HG_SWARM_SIZED_FREE = 1 << 5,
-    HG_SWARM_LOOK = 1 << 6,        /* usable size, verify */
+    HG_SWARM_LOOK = 1 << 6, /* usable size, verify */
     HG_SWARM_PURGE = 1 << 7,
     HG_SWARM_FORK = 1 << 8,
-    HG_SWARM_SHORTAGE = 1 << 9,    /* page requests fail */
+    HG_SWARM_SHORTAGE = 1 << 9, /* page requests fail */
     HG_SWARM_THREAD_ENDS = 1 << 10,
-    HG_SWARM_PLAIN = 1 << 11,      /* malloc itself */
+    HG_SWARM_PLAIN = 1 << 11, /* malloc itself */
 };
 
 /* What a target wants of the decoder. */
 struct hg_decode_options {
-    bool layout_face;  /* layout operations instead of those of libc */
-    bool both_faces;   /* each allocation picks its face */
-    bool environment;  /* forks, purges, failing page requests */
-    unsigned threads;  /* 1 .. HG_FUZZ_THREADS_MAX */
+    bool layout_face;    /* layout operations instead of those of libc */
+    bool both_faces;     /* each allocation picks its face */
+    bool environment;    /* forks, purges, failing page requests */
+    unsigned threads;    /* 1 .. HG_FUZZ_THREADS_MAX */
     const size_t *edges; /* learnt size-class edges, ascending; may be NULL */
     size_t edge_count;
 };

@@ -7,6 +7,7 @@
 #include <string.h>
 
 static const char runtime[] =
+    "#pragma GCC diagnostic ignored \"-Wunused-function\" /* one set of helpers for all */\n"
     "#define _GNU_SOURCE\n"
     "#include <dlfcn.h>\n"
     "#include <errno.h>\n"
@@ -207,7 +208,9 @@ static void emit_call(FILE *out, const hg_op *op, const char *block) {
         fprintf(out, "f_pvalloc(%s)", size);
         break;
     case HG_OP_ALLOC: /* as Rust's System: malloc where its guarantee suffices */
-        fprintf(out, op->arg <= 16 && op->arg <= op->size ? "f_malloc(%s)" : "posix(%s < 8 ? 8 : %s, %s, 0)",
+        fprintf(out,
+                op->arg <= 16 && op->arg <= op->size ? "f_malloc(%s)"
+                                                     : "posix(%s < 8 ? 8 : %s, %s, 0)",
                 op->arg <= 16 && op->arg <= op->size ? size : arg, arg, size);
         break;
     case HG_OP_ALLOC_ZEROED:
@@ -243,18 +246,22 @@ static void align_owed(const hg_op *op, char text[64]) {
 static void emit_unnamed(FILE *out, const hg_op *op) {
     if (op->kind == HG_OP_FREE || op->kind == HG_OP_FREE_SIZED ||
         op->kind == HG_OP_FREE_ALIGNED_SIZED) {
-        fprintf(out, "errno = 4095; f_free(NULL); if (errno != 4095) fail(\"errno after free(NULL)\", 4095, (size_t)errno);");
+        fprintf(
+            out,
+            "errno = 4095; f_free(NULL); if (errno != 4095) fail(\"errno after free(NULL)\", 4095, (size_t)errno);");
         return;
     }
     if (op->kind == HG_OP_USABLE_SIZE) {
-        fprintf(out, "if (f_usable && f_usable(NULL)) fail(\"usable size of NULL\", 0, f_usable(NULL));");
+        fprintf(
+            out,
+            "if (f_usable && f_usable(NULL)) fail(\"usable size of NULL\", 0, f_usable(NULL));");
         return;
     }
     bool bad_align = (op->kind == HG_OP_ALIGNED_ALLOC && !is_power_of_two(op->arg)) ||
                      (op->kind == HG_OP_POSIX_MEMALIGN &&
                       (!is_power_of_two(op->arg) || op->arg % sizeof(void *)));
-    bool too_large = hg_op_bytes(op) > INT64_MAX ||
-                     (op->kind == HG_OP_PVALLOC && op->size > UINT64_MAX - 4095);
+    bool too_large =
+        hg_op_bytes(op) > INT64_MAX || (op->kind == HG_OP_PVALLOC && op->size > UINT64_MAX - 4095);
     char arg[40], size[40];
     if (op->kind == HG_OP_POSIX_MEMALIGN && (bad_align || too_large)) {
         fprintf(out, "posix(%s, %s, %s);", number(op->arg, arg), number(op->size, size),
@@ -285,14 +292,18 @@ static void emit_op(struct emitter *e, const hg_op *op) {
     } else if (op->slot == HG_SLOT_NONE) {
         emit_unnamed(out, op);
     } else if (op->kind == HG_OP_USABLE_SIZE) {
-        fprintf(out, "if (s[%u].p && f_usable && f_usable(s[%u].p) != s[%u].usable) fail(\"usable size\", s[%u].usable, f_usable(s[%u].p));",
-                op->slot, op->slot, op->slot, op->slot, op->slot);
+        fprintf(
+            out,
+            "if (s[%u].p && f_usable && f_usable(s[%u].p) != s[%u].usable) fail(\"usable size\", s[%u].usable, f_usable(s[%u].p));",
+            op->slot, op->slot, op->slot, op->slot, op->slot);
     } else if (hg_op_frees(op->kind)) {
         fprintf(out, "give(%u);", op->slot);
     } else if (op->kind == HG_OP_LAYOUT_REALLOC) {
-        fprintf(out, "move(%u, s[%u].align <= 16 && s[%u].align <= %s ? f_realloc(s[%u].p, %s) : layout_realloc(%u, %s), %s, s[%u].align);",
-                op->slot, op->slot, op->slot, number(op->size, bytes), op->slot, bytes, op->slot,
-                bytes, bytes, op->slot);
+        fprintf(
+            out,
+            "move(%u, s[%u].align <= 16 && s[%u].align <= %s ? f_realloc(s[%u].p, %s) : layout_realloc(%u, %s), %s, s[%u].align);",
+            op->slot, op->slot, op->slot, number(op->size, bytes), op->slot, bytes, op->slot, bytes,
+            bytes, op->slot);
     } else if (hg_op_reallocates(op->kind)) {
         align_owed(op, align);
         snprintf(block, sizeof block, "s[%u].p", op->slot);
@@ -323,43 +334,44 @@ static void emit_op(struct emitter *e, const hg_op *op) {
 }
 
 static void emit_threads(FILE *out, const hg_op *ops, size_t count) {
-    fprintf(out,
-            "/* Turn by turn: a thread does its run of operations while the others wait. */\n"
-            "static struct { pthread_t id; int runs, turn; } t[4];\n"
-            "static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;\n"
-            "static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;\n"
-            "static void step(int i);\n"
-            "static void *work(void *argument) {\n"
-            "    int self = (int)(intptr_t)argument;\n"
-            "    pthread_mutex_lock(&lock);\n"
-            "    for (;;) {\n"
-            "        while (t[self].turn == 0) pthread_cond_wait(&changed, &lock);\n"
-            "        if (t[self].turn < 0) break;\n"
-            "        step(t[self].turn - 1);\n"
-            "        t[self].turn = 0;\n"
-            "        pthread_cond_broadcast(&changed);\n"
-            "    }\n"
-            "    pthread_mutex_unlock(&lock);\n"
-            "    return NULL;\n"
-            "}\n"
-            "static void on(int self, int i) {\n"
-            "    if (self == 0) { step(i); return; }\n"
-            "    if (!t[self].runs++) pthread_create(&t[self].id, NULL, work, (void *)(intptr_t)self);\n"
-            "    pthread_mutex_lock(&lock);\n"
-            "    t[self].turn = i + 1;\n"
-            "    pthread_cond_broadcast(&changed);\n"
-            "    while (t[self].turn) pthread_cond_wait(&changed, &lock);\n"
-            "    pthread_mutex_unlock(&lock);\n"
-            "}\n"
-            "static void end(int self) {\n"
-            "    if (!t[self].runs) return;\n"
-            "    pthread_mutex_lock(&lock);\n"
-            "    t[self].turn = -1;\n"
-            "    pthread_cond_broadcast(&changed);\n"
-            "    pthread_mutex_unlock(&lock);\n"
-            "    pthread_join(t[self].id, NULL);\n"
-            "    t[self].runs = t[self].turn = 0;\n"
-            "}\n\n");
+    fprintf(
+        out,
+        "/* Turn by turn: a thread does its run of operations while the others wait. */\n"
+        "static struct { pthread_t id; int runs, turn; } t[4];\n"
+        "static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;\n"
+        "static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;\n"
+        "static void step(int i);\n"
+        "static void *work(void *argument) {\n"
+        "    int self = (int)(intptr_t)argument;\n"
+        "    pthread_mutex_lock(&lock);\n"
+        "    for (;;) {\n"
+        "        while (t[self].turn == 0) pthread_cond_wait(&changed, &lock);\n"
+        "        if (t[self].turn < 0) break;\n"
+        "        step(t[self].turn - 1);\n"
+        "        t[self].turn = 0;\n"
+        "        pthread_cond_broadcast(&changed);\n"
+        "    }\n"
+        "    pthread_mutex_unlock(&lock);\n"
+        "    return NULL;\n"
+        "}\n"
+        "static void on(int self, int i) {\n"
+        "    if (self == 0) { step(i); return; }\n"
+        "    if (!t[self].runs++) pthread_create(&t[self].id, NULL, work, (void *)(intptr_t)self);\n"
+        "    pthread_mutex_lock(&lock);\n"
+        "    t[self].turn = i + 1;\n"
+        "    pthread_cond_broadcast(&changed);\n"
+        "    while (t[self].turn) pthread_cond_wait(&changed, &lock);\n"
+        "    pthread_mutex_unlock(&lock);\n"
+        "}\n"
+        "static void end(int self) {\n"
+        "    if (!t[self].runs) return;\n"
+        "    pthread_mutex_lock(&lock);\n"
+        "    t[self].turn = -1;\n"
+        "    pthread_cond_broadcast(&changed);\n"
+        "    pthread_mutex_unlock(&lock);\n"
+        "    pthread_join(t[self].id, NULL);\n"
+        "    t[self].runs = t[self].turn = 0;\n"
+        "}\n\n");
     (void)ops;
     (void)count;
 }
@@ -372,26 +384,31 @@ static void emit_main(FILE *out, const hg_op *ops, size_t count) {
         else if (ops[i].kind != HG_OP_THREAD_START)
             fprintf(out, "    on(%u, %zu);\n", ops[i].thread % 4u, i);
     }
-    fprintf(out, "    line = %zu;\n    for (int i = 0; i < SLOTS; i++) verify(i, s[i].usable);\n"
-                 "    for (int i = 0; i < SLOTS; i++) if (s[i].p) give(i);\n"
-                 "    puts(\"kept every promise\");\n    return 0;\n}\n", count);
+    fprintf(out,
+            "    line = %zu;\n    for (int i = 0; i < SLOTS; i++) verify(i, s[i].usable);\n"
+            "    for (int i = 0; i < SLOTS; i++) if (s[i].p) give(i);\n"
+            "    puts(\"kept every promise\");\n    return 0;\n}\n",
+            count);
 }
 
 static void emit_head(FILE *out, const hg_backend *backend, const char *name, const char *path,
                       const struct hg_finding *finding) {
     const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
-    fprintf(out,
-            "/* %s breaks %s of the contract:\n *   %s\n *\n"
-            " * Made by heapgauge reduce; needs nothing of Heapgauge. Exit status 1: the promise is broken.\n"
-            " *   cc -O0 -fno-builtin -pthread %s -o repro -ldl\n",
-            name, finding->item, finding->text, file);
+    fprintf(
+        out,
+        "/* %s breaks %s of the contract:\n *   %s\n *\n"
+        " * Made by heapgauge reduce; needs nothing of Heapgauge. Exit status 1: the promise is broken.\n"
+        " *   cc -O0 -fno-builtin -pthread %s -o repro -ldl\n",
+        name, finding->item, finding->text, file);
     const char *library = backend->facts.path ? strrchr(backend->facts.path, '/') : NULL;
     if (library && strstr(library, ".so"))
-        fprintf(out, " *   ./repro %s\n * or LD_PRELOAD of that library and ./repro\n", library + 1);
+        fprintf(out, " *   ./repro %s\n * or LD_PRELOAD of that library and ./repro\n",
+                library + 1);
     else
         fprintf(out, " *   LD_PRELOAD=LIBRARY.so ./repro\n");
-    fprintf(out, " * (%s %s; a library with large static TLS needs\n"
-                 " *  GLIBC_TUNABLES=glibc.rtld.optional_static_tls=16384) */\n",
+    fprintf(out,
+            " * (%s %s; a library with large static TLS needs\n"
+            " *  GLIBC_TUNABLES=glibc.rtld.optional_static_tls=16384) */\n",
             backend->facts.name, backend->facts.version ? backend->facts.version : "");
 }
 

@@ -34,8 +34,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     char why[400];
     if (name && strcmp(name, "core") != 0)
         hg_backend_prepare_process(*argv);
-    if (hg_fuzz_session_open(&hg_engine_session, &HG_FUZZ_TARGET, name && *name ? name : "core", NULL,
-                             why, sizeof why) != HG_OK) {
+    if (hg_fuzz_session_open(&hg_engine_session, &HG_FUZZ_TARGET, name && *name ? name : "core",
+                             NULL, why, sizeof why) != HG_OK) {
         fprintf(stderr, "heapgauge: %s\n", why);
         exit(2);
     }
@@ -57,7 +57,8 @@ static __attribute__((noreturn)) void report(void) {
                  session->target->name, session->finding.item);
         if (hg_artifact_write_trace(path, session->name, session->target->name, &session->finding,
                                     session->log->ops, session->log->op_count))
-            fprintf(stderr, "heapgauge: trace written to %s; next: heapgauge reduce --backend=%s %s\n",
+            fprintf(stderr,
+                    "heapgauge: trace written to %s; next: heapgauge reduce --backend=%s %s\n",
                     path, session->name, path);
     }
     abort();

@@ -81,8 +81,8 @@ size_t hg_fuzz_fresh(uint8_t *data, size_t size_max, size_t op_count, uint64_t *
 
 /* ---- steps: each changes the input in one way and returns its size ---- */
 
-static size_t insert_run(uint8_t *data, size_t size, size_t size_max, size_t at,
-                         const uint8_t *run, size_t run_count) {
+static size_t insert_run(uint8_t *data, size_t size, size_t size_max, size_t at, const uint8_t *run,
+                         size_t run_count) {
     size_t room = (size_max - size) / RECORD;
     if (run_count > room)
         run_count = room;
@@ -107,7 +107,8 @@ static size_t step_delete(uint8_t *data, size_t size, size_t size_max, uint64_t 
     if (count < 2)
         return size;
     size_t at = hg_random_below(random, (uint32_t)count);
-    size_t gone = 1 + hg_random_below(random, hg_random_below(random, 4) ? 4 : (uint32_t)count / 2 + 1);
+    size_t gone =
+        1 + hg_random_below(random, hg_random_below(random, 4) ? 4 : (uint32_t)count / 2 + 1);
     if (gone > count - at)
         gone = count - at;
     memmove(record_at(data, at), record_at(data, at + gone), (count - at - gone) * RECORD);

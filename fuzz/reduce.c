@@ -122,8 +122,8 @@ static int reduce(const struct options *options) {
     snprintf(kept, sizeof kept, "%s", wanted);
     size_t before = count;
     count = hg_fuzz_shrink(&session, ops, count, kept, options->time_s, &trial, &trials);
-    printf("%s on %s: %zu operations of %zu, %" PRIu64 " trials, %.1f s\n  %s\n\n", kept, backend, count,
-           before, trials, (double)(hg_time_ns() - begin) * 1e-9, trial.finding.text);
+    printf("%s on %s: %zu operations of %zu, %" PRIu64 " trials, %.1f s\n  %s\n\n", kept, backend,
+           count, before, trials, (double)(hg_time_ns() - begin) * 1e-9, trial.finding.text);
     for (size_t i = 0; i < count; i++) {
         char line[160];
         hg_op_print(&ops[i], line, sizeof line);

@@ -44,10 +44,10 @@ static void encode_size(uint64_t size, uint8_t *record) {
 /* An operation of a trace as a record. False: it has none. */
 static bool encode(const hg_op *op, uint8_t record[HG_FUZZ_RECORD_BYTES]) {
     static const uint8_t picks[HG_OP_KIND_COUNT] = {
-        [HG_OP_MALLOC] = 0,   [HG_OP_CALLOC] = 9,   [HG_OP_ALIGNED_ALLOC] = 14,
-        [HG_OP_POSIX_MEMALIGN] = 19, [HG_OP_MEMALIGN] = 23, [HG_OP_VALLOC] = 26,
-        [HG_OP_PVALLOC] = 27, [HG_OP_REALLOC] = 0,  [HG_OP_REALLOCARRAY] = 3,
-        [HG_OP_FREE] = 14,    [HG_OP_FREE_SIZED] = 15, [HG_OP_USABLE_SIZE] = 31,
+        [HG_OP_MALLOC] = 0,          [HG_OP_CALLOC] = 9,      [HG_OP_ALIGNED_ALLOC] = 14,
+        [HG_OP_POSIX_MEMALIGN] = 19, [HG_OP_MEMALIGN] = 23,   [HG_OP_VALLOC] = 26,
+        [HG_OP_PVALLOC] = 27,        [HG_OP_REALLOC] = 0,     [HG_OP_REALLOCARRAY] = 3,
+        [HG_OP_FREE] = 14,           [HG_OP_FREE_SIZED] = 15, [HG_OP_USABLE_SIZE] = 31,
     };
     if (op->kind > HG_OP_FREE_ALIGNED_SIZED || op->slot == HG_SLOT_NONE)
         return false;

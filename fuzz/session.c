@@ -155,7 +155,8 @@ bool hg_fuzz_play_ops(struct hg_fuzz_session *session, const hg_op *ops, size_t 
     if (status == HG_END && hg_oracle_finding(session->oracle))
         return take_finding(session);
     if (status == HG_ERR_FORMAT)
-        return hg_fuzz_found(session, "stream", "the decoder made a stream that is none: our error");
+        return hg_fuzz_found(session, "stream",
+                             "the decoder made a stream that is none: our error");
     hg_oracle_reset(session->oracle);
     return false;
 }

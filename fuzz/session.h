@@ -28,7 +28,7 @@ struct hg_fuzz_log {
     uint32_t input_size;
     /* of the whole campaign */
     uint64_t inputs, operations;
-    struct hg_oracle_counts counts; /* summed up */
+    struct hg_oracle_counts counts;     /* summed up */
     uint8_t features[HG_FUZZ_FEATURES]; /* 1: seen */
     uint64_t feature_count;
     hg_op ops[HG_FUZZ_LOG_OPS];
@@ -56,8 +56,9 @@ struct hg_fuzz_target {
     const char *name;
     const char *property; /* one line */
     struct hg_decode_options decode;
-    bool plays_operations; /* inputs are streams: findings are written as traces and reduced as such */
-    bool needs_backend;    /* false: it tests Heapgauge's own parts, whatever the backend */
+    bool
+        plays_operations; /* inputs are streams: findings are written as traces and reduced as such */
+    bool needs_backend;   /* false: it tests Heapgauge's own parts, whatever the backend */
     /* Runs one input. True: a finding, in session->finding. */
     bool (*run)(struct hg_fuzz_session *session, const uint8_t *data, size_t size);
 };

@@ -52,13 +52,15 @@ void hg_fuzz_try(struct hg_fuzz_session *session, const hg_op *ops, size_t count
     trial->finding.level = 'M';
     trial->finding.op_index = UINT64_MAX;
     if (child.outcome == HG_OUTCOME_CRASHED)
-        snprintf(trial->finding.text, sizeof trial->finding.text, "died of signal %d", child.signal);
+        snprintf(trial->finding.text, sizeof trial->finding.text, "died of signal %d",
+                 child.signal);
     else if (child.outcome == HG_OUTCOME_EXITED)
         snprintf(trial->finding.text, sizeof trial->finding.text, "ended the process, status %d",
                  child.exit_status);
     else
-        snprintf(trial->finding.text, sizeof trial->finding.text, "stopped after %.1f s with %llu MiB",
-                 child.seconds, (unsigned long long)(child.rss_seen_bytes >> 20));
+        snprintf(trial->finding.text, sizeof trial->finding.text,
+                 "stopped after %.1f s with %llu MiB", child.seconds,
+                 (unsigned long long)(child.rss_seen_bytes >> 20));
 }
 
 /* ---- streams as shrinking wants them ---- */
@@ -124,8 +126,8 @@ static size_t tidy(struct shrink *s, hg_op *ops, size_t count) {
                 continue;
             if (!s->live[op->slot] && op->kind == HG_OP_REALLOC && op->size == 0)
                 continue;
-            s->live[op->slot] = !(hg_op_frees(op->kind) ||
-                                  (op->kind == HG_OP_REALLOC && op->size == 0));
+            s->live[op->slot] =
+                !(hg_op_frees(op->kind) || (op->kind == HG_OP_REALLOC && op->size == 0));
         }
         ops[kept++] = *op;
     }
@@ -159,7 +161,8 @@ static bool adopt(struct shrink *s, size_t count) {
 static bool drop_runs(struct shrink *s) {
     bool changed = false;
     for (size_t run = s->count / 2; run >= 1 && !is_late(s); run /= 2) {
-        for (size_t end = s->count; end > 0 && !is_late(s);) { /* from the back: keeps set-up for last */
+        for (size_t end = s->count;
+             end > 0 && !is_late(s);) { /* from the back: keeps set-up for last */
             size_t begin = end > run ? end - run : 0;
             memcpy(s->candidate, s->ops, begin * sizeof *s->ops);
             memcpy(s->candidate + begin, s->ops + end, (s->count - end) * sizeof *s->ops);

@@ -62,7 +62,8 @@ static bool is_valid(wide size, wide align) {
 }
 
 /* True: a finding. */
-static bool algebra_differs(struct hg_fuzz_session *session, hg_layout a, hg_layout b, size_t count) {
+static bool algebra_differs(struct hg_fuzz_session *session, hg_layout a, hg_layout b,
+                            size_t count) {
     hg_layout out;
     size_t offset, stride;
     if (hg_layout_is_valid(a) != is_valid(a.size, a.align))
@@ -81,7 +82,8 @@ static bool algebra_differs(struct hg_fuzz_session *session, hg_layout a, hg_lay
     fits = each * count <= (wide)SIZE_MAX && is_valid(each * count, a.align);
     if (hg_layout_repeat(a, count, &out, &stride) != fits ||
         (fits && (stride != each || out.size != each * count)))
-        return hg_fuzz_found(session, "C64", "%zu times {%zu, %zu} is wrong", count, a.size, a.align);
+        return hg_fuzz_found(session, "C64", "%zu times {%zu, %zu} is wrong", count, a.size,
+                             a.align);
     return false;
 }
 
@@ -127,7 +129,8 @@ static bool play_inside(struct hg_fuzz_session *session) {
                              left > VALIDATE_EVERY ? HG_FUZZ_GOES_ON : HG_FUZZ_END_PLAIN))
             return true;
         if (!hg_core_validate(core, why, sizeof why))
-            return hg_fuzz_found(session, "V", "after operation %zu: %s", begin + VALIDATE_EVERY, why);
+            return hg_fuzz_found(session, "V", "after operation %zu: %s", begin + VALIDATE_EVERY,
+                                 why);
     }
     return false;
 }

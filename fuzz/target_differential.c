@@ -66,7 +66,7 @@ static int outcome_of(struct peer *peer, const hg_op *op, uint64_t index) {
     if (counts->succeeded != granted)
         return OUTCOME_GRANTED;
     return counts->failed_as_owed + counts->failed_for_memory != refused ? OUTCOME_REFUSED
-                                                                        : OUTCOME_NONE;
+                                                                         : OUTCOME_NONE;
 }
 
 /* Plays one operation everywhere. True: the first peer, the backend under test, stands alone. */
