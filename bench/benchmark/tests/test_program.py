@@ -240,6 +240,8 @@ def test_the_empty_loop_is_a_loop():
     for function in ("empty", "empty_iterate"):
         code = subprocess.run(["objdump", "-d", "--no-show-raw-insn", f"--disassemble={function}", overhead],
                               capture_output=True, text=True, check=True).stdout
+        if re.search(r"__(a|t|ub)san_", code):
+            pytest.skip("a sanitizer's calls stand in the loop: build another preset")
         assert jumps_back(code, function), code
 
 
