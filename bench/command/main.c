@@ -30,6 +30,7 @@ static const struct command {
     {"stat", "what a trace holds: kinds, sizes, lifetimes, threads", hg_stat_main, false},
     {"import", "a trace of another tool's log: mtrace, heaptrack, ltrace", hg_import_main, false},
     {"export", "a trace, or a piece of it, as a C program, text or trace", hg_export_main, false},
+    {"synth", "a trace of any length that resembles another", hg_synth_main, false},
     {"replay", "play a trace on a backend, and time it", hg_cmd_replay, false},
     {"check", "the oracle's verdict on a trace or a seeded stream", hg_cmd_check, false},
     {"fuzz", "campaigns: which promise breaks, and the smallest reproducer", hg_fuzz_main, false},

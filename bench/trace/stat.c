@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "heapgauge/trace.h"
+#include "stat_count.h"
 
 enum { STATUS_USAGE = 2, POINTS_DEFAULT = 20, POINTS_MAX = 10000, THREADS_SHOWN = 16 };
 
@@ -21,153 +21,6 @@ static const char usage[] =
     "  --points=N    live bytes at about N points (20)\n"
     "Sizes and lifetimes are counted in classes of powers of two; a lifetime is the number of operations\n"
     "from a block's allocation to its free.\n";
-
-/* Counts by power of two: [0] holds 0, [i] holds 2^(i-1) .. 2^i - 1. */
-struct classes {
-    uint64_t count[65];
-};
-
-static void count_in(struct classes *classes, uint64_t value) {
-    classes->count[value ? 64 - __builtin_clzll(value) : 0]++;
-}
-
-/* The block in a slot. */
-struct block {
-    uint64_t bytes, birth; /* birth: index of its allocation + 1; 0: the slot is empty */
-    uint32_t realloc_count;
-    uint16_t thread; /* that allocated it */
-};
-
-struct point {
-    uint64_t operation, live_bytes, live_blocks;
-};
-
-struct stat_of_trace {
-    uint64_t operation_count, clock_ns, failed_count;
-    uint64_t kind_count[HG_OP_KIND_COUNT];
-    struct classes sizes, alignments, lifetimes, chains;
-    uint64_t free_null_count, cross_thread_free_count, freed_count;
-    uint64_t realloc_count, realloc_grow_count, realloc_shrink_count;
-    uint64_t requested_bytes;
-    uint64_t live_bytes, live_blocks, live_bytes_peak, live_blocks_peak, peak_operation;
-    uint64_t *thread_count; /* operations, by thread */
-    size_t thread_limit;    /* thread numbers used */
-    struct block *slot;
-    size_t slot_capacity;
-    struct point *points; /* room for 2 * wanted */
-    size_t point_count, points_wanted;
-    uint64_t stride;
-};
-
-/* ---- counting ---- */
-
-static bool grow_slots(struct stat_of_trace *s, uint32_t slot) {
-    size_t capacity = s->slot_capacity ? s->slot_capacity : 4096;
-    while (capacity <= slot)
-        capacity *= 2;
-    struct block *const memory = realloc(s->slot, capacity * sizeof *memory);
-    if (!memory)
-        return false;
-    memset(memory + s->slot_capacity, 0, (capacity - s->slot_capacity) * sizeof *memory);
-    s->slot = memory;
-    s->slot_capacity = capacity;
-    return true;
-}
-
-/* Takes a point every `stride` operations; when there are too many, every other one goes. */
-static void take_point(struct stat_of_trace *s) {
-    if (s->operation_count % s->stride != 0)
-        return;
-    if (s->point_count == 2 * s->points_wanted) {
-        for (size_t i = 0; i < s->points_wanted; i++)
-            s->points[i] = s->points[2 * i + 1];
-        s->point_count = s->points_wanted;
-        s->stride *= 2;
-        if (s->operation_count % s->stride != 0)
-            return;
-    }
-    s->points[s->point_count++] = (struct point){s->operation_count, s->live_bytes, s->live_blocks};
-}
-
-static void end_block(struct stat_of_trace *s, struct block *block, uint16_t thread) {
-    if (!block->birth)
-        return;
-    count_in(&s->lifetimes, s->operation_count - (block->birth - 1));
-    count_in(&s->chains, block->realloc_count);
-    s->freed_count++;
-    s->cross_thread_free_count += thread != block->thread;
-    s->live_bytes -= block->bytes;
-    s->live_blocks--;
-    block->birth = 0;
-}
-
-static void set_bytes(struct stat_of_trace *s, struct block *block, uint64_t bytes) {
-    s->live_bytes += bytes - block->bytes;
-    block->bytes = bytes;
-    if (s->live_bytes > s->live_bytes_peak) {
-        s->live_bytes_peak = s->live_bytes;
-        s->peak_operation = s->operation_count;
-    }
-    if (s->live_blocks > s->live_blocks_peak)
-        s->live_blocks_peak = s->live_blocks;
-}
-
-static void begin_block(struct stat_of_trace *s, struct block *block, const hg_op *op) {
-    end_block(s, block, op->thread);
-    *block = (struct block){.birth = s->operation_count + 1, .thread = op->thread};
-    s->live_blocks++;
-    set_bytes(s, block, hg_op_bytes(op));
-}
-
-static void count_realloc(struct stat_of_trace *s, struct block *block, const hg_op *op) {
-    const uint64_t bytes = hg_op_bytes(op);
-    s->realloc_count++;
-    s->realloc_grow_count += bytes > block->bytes;
-    s->realloc_shrink_count += bytes < block->bytes;
-    block->realloc_count++;
-    set_bytes(s, block, bytes);
-}
-
-static bool has_alignment(unsigned kind) {
-    return hg_op_has_arg(kind) && hg_op_allocates(kind) && kind != HG_OP_CALLOC;
-}
-
-static bool count_op(struct stat_of_trace *s, const hg_op *op) {
-    const bool failed = op->flags & HG_OPF_FAILED;
-    if (op->slot != HG_SLOT_NONE && op->slot >= s->slot_capacity && !grow_slots(s, op->slot))
-        return false;
-    struct block *const block = op->slot == HG_SLOT_NONE ? NULL : &s->slot[op->slot];
-    s->kind_count[op->kind]++;
-    s->thread_count[op->thread]++;
-    if (op->thread >= s->thread_limit)
-        s->thread_limit = op->thread + 1u;
-    s->failed_count += failed;
-    if (op->kind == HG_OP_CLOCK)
-        s->clock_ns += op->size;
-    if (hg_op_allocates(op->kind) || hg_op_reallocates(op->kind)) {
-        count_in(&s->sizes, hg_op_bytes(op));
-        if (!failed)
-            s->requested_bytes += hg_op_bytes(op);
-    }
-    if (has_alignment(op->kind))
-        count_in(&s->alignments, op->arg);
-    if (hg_op_frees(op->kind)) {
-        if (block)
-            end_block(s, block, op->thread);
-        else
-            s->free_null_count++;
-    } else if (block && !failed && hg_op_allocates(op->kind)) {
-        begin_block(s, block, op);
-    } else if (block && !failed && hg_op_reallocates(op->kind)) {
-        if (block->birth)
-            count_realloc(s, block, op);
-        else
-            begin_block(s, block, op); /* realloc(NULL, n) */
-    }
-    s->operation_count++;
-    take_point(s);
-    return true;
-}
 
 /* ---- text ---- */
 
@@ -185,7 +38,7 @@ static void print_power(FILE *out, unsigned i) {
     fprintf(out, "%8s", text);
 }
 
-static void print_classes(const char *title, const struct classes *c) {
+static void print_classes(const char *title, const struct hg_classes *c) {
     uint64_t total = 0, sum = 0, most = 0;
     for (int i = 0; i < 65; i++) {
         total += c->count[i];
@@ -209,7 +62,7 @@ static void print_classes(const char *title, const struct classes *c) {
     }
 }
 
-static void print_text(const struct stat_of_trace *s, const hg_trace_reader *reader) {
+static void print_text(const struct hg_stat *s, const hg_trace_reader *reader) {
     char program[64];
     if (hg_trace_reader_header_get(reader, "program", program, sizeof program))
         printf("program           %s\n", program);
@@ -254,7 +107,7 @@ static void print_text(const struct stat_of_trace *s, const hg_trace_reader *rea
 
 /* ---- JSON ---- */
 
-static void print_json_classes(const char *name, const struct classes *c) {
+static void print_json_classes(const char *name, const struct hg_classes *c) {
     const char *comma = "";
     printf("  \"%s\": [", name);
     for (unsigned i = 0; i < 65; i++) {
@@ -267,7 +120,7 @@ static void print_json_classes(const char *name, const struct classes *c) {
     printf("],\n");
 }
 
-static void print_json(const struct stat_of_trace *s, bool is_cut) {
+static void print_json(const struct hg_stat *s, bool is_cut) {
     const char *comma = "";
     printf("{\n  \"operations\": %" PRIu64 ",\n  \"is_cut\": %s,\n  \"by_kind\": {",
            s->operation_count, is_cut ? "true" : "false");
@@ -317,17 +170,6 @@ static void print_json(const struct stat_of_trace *s, bool is_cut) {
 
 /* ---- the command ---- */
 
-static enum hg_status count_trace(struct stat_of_trace *s, hg_trace_reader *reader) {
-    const hg_op *ops;
-    size_t count;
-    enum hg_status status;
-    while ((status = hg_trace_reader_next(reader, &ops, &count, NULL)) == HG_OK)
-        for (size_t i = 0; i < count; i++)
-            if (!count_op(s, &ops[i]))
-                return HG_ERR_MEMORY;
-    return status;
-}
-
 static bool read_options(int argc, char **argv, bool *json, size_t *points, const char **trace,
                          int *status) {
     enum { JSON = 256, POINTS };
@@ -368,22 +210,20 @@ static bool read_options(int argc, char **argv, bool *json, size_t *points, cons
 }
 
 int hg_stat_main(int argc, char **argv) {
-    struct stat_of_trace s = {.points_wanted = POINTS_DEFAULT, .stride = 1};
+    struct hg_stat s;
+    size_t points = POINTS_DEFAULT;
     bool json = false;
     const char *path;
     char why[512];
     hg_trace_reader *reader;
     int status;
-    if (!read_options(argc, argv, &json, &s.points_wanted, &path, &status))
+    if (!read_options(argc, argv, &json, &points, &path, &status))
         return status;
     if (hg_trace_reader_open(path, &reader, why, sizeof why) != HG_OK) {
         fprintf(stderr, "heapgauge stat: %s\n", why);
         return STATUS_USAGE;
     }
-    s.points = calloc(2 * s.points_wanted, sizeof *s.points);
-    s.thread_count = calloc(HG_TRACE_THREADS_MAX, sizeof *s.thread_count);
-    const enum hg_status read =
-        s.points && s.thread_count ? count_trace(&s, reader) : HG_ERR_MEMORY;
+    const enum hg_status read = hg_stat_open(&s, points) ? hg_stat_read(&s, reader) : HG_ERR_MEMORY;
     if (json)
         print_json(&s, read != HG_END);
     else
@@ -398,8 +238,6 @@ int hg_stat_main(int argc, char **argv) {
         status = STATUS_USAGE;
     }
     hg_trace_reader_close(reader);
-    free(s.slot);
-    free(s.points);
-    free(s.thread_count);
+    hg_stat_close(&s);
     return status;
 }
