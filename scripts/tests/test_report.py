@@ -209,7 +209,7 @@ def copy_of(measured, tmp_path):
     return tmp_path / "out"
 
 
-RAW = ["plan.json", "backends.json", "verdicts.json", "context.json", "rounds/004.json", "rounds/012.json"]
+RAW = ["plan.json", "backends.json", "verdicts.json", "counts.json", "context.json", "rounds/004.json", "rounds/012.json"]
 
 
 @pytest.mark.parametrize("name", RAW)

@@ -95,7 +95,7 @@ def build(models):
     series = [found for quantity in QUANTITIES for key in keys_of(models)
               if (found := one_series(models, key, quantity, cuts))]
     tests = sum(comparisons(s["logs"], s["cuts"]) for s in series)
-    confidence = 1 - (1 - stats.CONFIDENCE) / max(1, tests)
+    confidence = 1 - (1 - gate.CONFIDENCE) / max(1, tests)
     for one in series:
         changes = change_points(one.pop("logs"), one.pop("cuts"), confidence)
         one["changes"] = [{"run": run, "against": other, "value": c.value, "low": c.low, "high": c.high,

@@ -53,7 +53,7 @@ function draw() {
       suggestedMin: Math.min(...series.flatMap((s) => s.points.map((p) => p.low ?? p.value ?? 1))), suggestedMax: Math.max(...series.flatMap((s) => s.points.map((p) => p.high ?? p.value ?? 1))) } } } });
   const cell = (tag, text, cls) => { const made = document.createElement(tag); made.textContent = text; if (cls) made.className = cls; return made; };
   const row = (cells) => { const made = document.createElement("tr"); made.append(...cells); return made; };
-  $("points").tHead.replaceChildren(row(["run", "made", ...series.map((s) => s.backend), "remarks"].map((t) => cell("th", t))));
+  $("points").tHead.replaceChildren(row([cell("th", "run"), cell("th", "made"), ...series.map((s) => cell("th", s.backend, "number")), cell("th", "remarks")]));
   $("points").tBodies[0].replaceChildren(...data.runs.map((run, i) => row([cell("td", run.name), cell("td", run.created.slice(0, 16).replace("T", " ")),
     ...series.map((s) => { const p = s.points[i], changed = s.changes.find((c) => c.run === i);
       return cell("td", p.value === null ? p.word : `${p.value.toFixed(3)}${p.low === null ? "" : ` [${p.low.toFixed(3)}, ${p.high.toFixed(3)}]`}${changed ? ` ◆ ${changed.word}` : ""}`,
