@@ -30,4 +30,4 @@ def test_is_found(fault):
 
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f["ease"] == "0"], ids=lambda f: f["name"])
 def test_equivalent_is_silent(fault):
-    assert trial(fault, 1.5)["found"] is None
+    assert trial(fault, 0.8)["found"] is None

@@ -9,7 +9,7 @@ from heapgauge.faultscore import list_faults, program
 
 HEAPGAUGE = program()
 FAULTS = {fault["name"]: fault for fault in list_faults(HEAPGAUGE)}
-TIME = 0.5
+TIME = 0.25
 
 # Item, and a fault that only its check sees: with the item muted the fault survives.
 ALONE = [("C2", "malloc-eight"), ("C20", "calloc-eight"), ("C30", "align-huge-page"),
