@@ -11,14 +11,22 @@
 #include <string.h>
 
 #include "stat_count.h"
+#include "stat_plot.h"
 
-enum { STATUS_USAGE = 2, POINTS_DEFAULT = 20, POINTS_MAX = 10000, THREADS_SHOWN = 16 };
+enum {
+    STATUS_USAGE = 2,
+    POINTS_DEFAULT = 20,
+    POINTS_PLOTTED = 400,
+    POINTS_MAX = 10000,
+    THREADS_SHOWN = 16
+};
 
 static const char usage[] =
-    "usage: heapgauge stat [--json] [--points=N] T.hgt\n"
+    "usage: heapgauge stat [--json] [--points=N] [--plot=FILE.svg] T.hgt\n"
     "Says what a trace is like: operations, sizes, alignments, lifetimes, threads, live bytes.\n"
     "  --json        as JSON\n"
-    "  --points=N    live bytes at about N points (20)\n"
+    "  --points=N    live bytes at about N points (20; in a plot 400)\n"
+    "  --plot=FILE   a picture (SVG) of live bytes, sizes and lifetimes, instead\n"
     "Sizes and lifetimes are counted in classes of powers of two; a lifetime is the number of operations\n"
     "from a block's allocation to its free.\n";
 
@@ -168,13 +176,28 @@ static void print_json(const struct hg_stat *s, bool is_cut) {
     printf("]\n}\n");
 }
 
+/* ---- picture ---- */
+
+static bool draw(const struct hg_stat *s, const hg_trace_reader *reader, const char *path) {
+    char program[64];
+    if (!hg_trace_reader_header_get(reader, "program", program, sizeof program))
+        snprintf(program, sizeof program, "a trace");
+    FILE *const out = fopen(path, "we");
+    const bool drawn = out && hg_stat_plot(out, s, program);
+    if (out && fclose(out) == 0 && drawn)
+        return true;
+    fprintf(stderr, "heapgauge stat: %s: cannot write: %s\n", path, strerror(errno));
+    return false;
+}
+
 /* ---- the command ---- */
 
-static bool read_options(int argc, char **argv, bool *json, size_t *points, const char **trace,
-                         int *status) {
-    enum { JSON = 256, POINTS };
+static bool read_options(int argc, char **argv, bool *json, size_t *points, const char **plot,
+                         const char **trace, int *status) {
+    enum { JSON = 256, POINTS, PLOT };
     static const struct option names[] = {{"json", no_argument, NULL, JSON},
                                           {"points", required_argument, NULL, POINTS},
+                                          {"plot", required_argument, NULL, PLOT},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     *status = STATUS_USAGE;
@@ -191,6 +214,9 @@ static bool read_options(int argc, char **argv, bool *json, size_t *points, cons
                         POINTS_MAX);
                 return false;
             }
+            break;
+        case PLOT:
+            *plot = optarg;
             break;
         case 'h':
             fputs(usage, stdout);
@@ -211,24 +237,29 @@ static bool read_options(int argc, char **argv, bool *json, size_t *points, cons
 
 int hg_stat_main(int argc, char **argv) {
     struct hg_stat s;
-    size_t points = POINTS_DEFAULT;
+    size_t points = 0;
     bool json = false;
-    const char *path;
+    const char *path, *plot = NULL;
     char why[512];
     hg_trace_reader *reader;
     int status;
-    if (!read_options(argc, argv, &json, &points, &path, &status))
+    if (!read_options(argc, argv, &json, &points, &plot, &path, &status))
         return status;
     if (hg_trace_reader_open(path, &reader, why, sizeof why) != HG_OK) {
         fprintf(stderr, "heapgauge stat: %s\n", why);
         return STATUS_USAGE;
     }
+    if (points == 0)
+        points = plot ? POINTS_PLOTTED : POINTS_DEFAULT;
     const enum hg_status read = hg_stat_open(&s, points) ? hg_stat_read(&s, reader) : HG_ERR_MEMORY;
-    if (json)
+    bool drawn = true;
+    if (plot)
+        drawn = read != HG_END || draw(&s, reader, plot); /* of a cut trace no picture */
+    else if (json)
         print_json(&s, read != HG_END);
     else
         print_text(&s, reader);
-    status = 0;
+    status = drawn ? 0 : STATUS_USAGE;
     if (read != HG_END || fflush(stdout) != 0) {
         fflush(stdout);
         fprintf(stderr, "heapgauge stat: %s\n",

@@ -101,7 +101,7 @@ static bool read_options(int argc, char **argv, struct options *o, int *status) 
 /* From which lifetime on a block belongs to the course of the program, not to its steady work: a phase,
  * but in a stream that is longer than the trace up to an eighth of it, so that steady work goes on. */
 static uint64_t long_operations(uint64_t of_trace, uint64_t wanted) {
-    const uint64_t times = wanted / of_trace;
+    const uint64_t times = (wanted + of_trace / 2) / of_trace;
     uint64_t part = HG_MODEL_PHASES;
     if (times > 1)
         part = times < 8 ? 64 / times : 8;

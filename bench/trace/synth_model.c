@@ -64,7 +64,8 @@ static bool end_block(struct fit *f, struct open_story *open) {
     const unsigned phase = phase_of(f, open->story.birth);
     const unsigned index = class + (is_long ? HG_MODEL_CLASSES : 0);
     story->realloc_span = story->realloc_count ? open->last_realloc - open->story.birth : 0;
-    f->model->stratum[phase][index].repeat_count += open->is_repeat;
+    f->model->stratum[phase][index].repeat_count +=
+        open->is_repeat && !story->realloc_count; /* those that grow are in another class by now */
     open->is_live = false;
     return close_story(f, phase, index, story);
 }

@@ -12,7 +12,7 @@ from conftest import HEAPGAUGE, heapgauge, operations
 
 
 def stat(trace):
-    return json.loads(heapgauge("stat", "--json", trace).stdout)
+    return json.loads(heapgauge("stat", "--json", "--points=200", trace).stdout)
 
 
 def check(trace):
@@ -103,8 +103,10 @@ def test_resembles_its_model(model, tmp_path, factor):
         assert distance(classes(ours, "lifetimes_operations"),
                         classes(theirs, "lifetimes_operations")) < 0.15
     if factor >= 1:
-        for name in ("live_bytes_peak", "live_blocks_peak"):
-            assert abs(theirs[name] / ours[name] - 1) < 0.15, name
+        means = [sum(p["bytes"] for p in facts["live"]) / len(facts["live"]) for facts in (ours, theirs)]
+        assert abs(means[0] / means[1] - 1) < 0.1
+        for name in ("live_bytes_peak", "live_blocks_peak"):  # the longer the stream, the rarer its peak
+            assert abs(theirs[name] / ours[name] - 1) < 0.35, name
     share = [facts["cross_thread_frees"] / facts["frees_of_blocks"] for facts in (ours, theirs)]
     assert abs(share[0] - share[1]) < 0.03
     grown = [facts["reallocations"] / facts["operations"] for facts in (ours, theirs)]
