@@ -311,6 +311,7 @@ static size_t take(struct hg__arena *a, size_t length, size_t align, bool *zeroe
  * wanted again costs a page fault each. */
 static void count_use(struct hg__arena *a, size_t more, size_t less) {
     size_t least = (size_t)TRIM_MIN_SIZE >> a->shift;
+    uint8_t due = 1;
     a->used = a->used + more - less;
     if (a->used > a->peak)
         a->peak = a->used;
@@ -321,10 +322,11 @@ static void count_use(struct hg__arena *a, size_t more, size_t less) {
     } else if (a->used + least / 2 < a->drop_mark && hg__os_now_ms() - a->trim_ms >= TRIM_SPAN_MS) {
         a->drop_mark = a->used / 2;
         a->trim_ms = hg__os_now_ms();
+        due = 2;
     } else {
         return;
     }
-    __atomic_store_n(&a->trim_due, a->os, __ATOMIC_RELAXED);
+    __atomic_store_n(&a->trim_due, a->os ? due : 0, __ATOMIC_RELAXED);
 }
 
 /* Memory known to be clean goes to a large block: if it was purged just now, that was too early;

@@ -78,10 +78,10 @@ struct hg__arena {
     size_t retain_extra; /* granules kept dirty because lately missed */
     size_t grow_mark;    /* `used` above or ... */
     size_t drop_mark;    /* ... below which heaps are to be trimmed next; see count_use */
-    bool trim_due;       /* atomic: heaps should look for holes (heap.h) */
-    uint64_t over_ms;    /* when `dirty` came to be more than wanted; 0 while it is not */
-    uint64_t purge_ms;   /* when something was last purged */
-    uint64_t trim_ms;    /* when heaps were last to be trimmed */
+    uint8_t trim_due;  /* atomic: 1 heaps should look for holes; 2 caches should be emptied first */
+    uint64_t over_ms;  /* when `dirty` came to be more than wanted; 0 while it is not */
+    uint64_t purge_ms; /* when something was last purged */
+    uint64_t trim_ms;  /* when heaps were last to be trimmed */
     size_t large_count;
     size_t large_granules;
     uint64_t request_count;

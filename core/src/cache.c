@@ -214,13 +214,14 @@ static bool attach(void) {
 
 /* ---- slow paths ---- */
 
-/* The arena asks for memory back. Caches stay as they are: their slots are resident, and others would
- * have to become so in their place. */
+/* The arena asks for memory back. While memory grows caches stay as they are: their slots are
+ * resident, and others would have to become so in their place. */
 static void trim_if_due(void) {
     struct hg__arena *a = &hg__main.arena;
     if (HG_LIKELY(!__atomic_load_n(&a->trim_due, __ATOMIC_RELAXED)))
         return;
-    __atomic_store_n(&a->trim_due, false, __ATOMIC_RELAXED);
+    if (__atomic_exchange_n(&a->trim_due, 0, __ATOMIC_RELAXED) == 2)
+        hg__cache_flush();
     for (unsigned i = 0; i < hg__main.heap_count; i++)
         hg__heap_trim(&main_heaps[i], false);
 }
@@ -260,6 +261,7 @@ void *hg__cache_refill(unsigned class) {
     if (got == 0)
         return take_anywhere(class);
     grow_limit(cache, class);
+    cache->draining[class] = false;
     __atomic_store_n(&cache->bins[class].top, bottom + got - 1, __ATOMIC_RELAXED);
     return bottom[got - 1];
 }
@@ -273,13 +275,21 @@ void hg__cache_overflow(unsigned class, void *p) {
         struct hg__bin *bin = &cache->bins[class];
         void **bottom = bin_bottom(cache, class);
         size_t count = (size_t)(bin->top - bottom), most = capacity(class);
-        if (count == (size_t)(bin->limit - bottom) && count < most) {
+        if (count < most && !cache->draining[class]) {
             grow_limit(cache, class);
-        } else if (count == most) {
-            /* The older half, so that what is warm stays. */
-            size_t flushed = class == HG__OUTBOX ? count : (count + 1) / 2;
-            hg__heap_put(main_heaps, bottom, flushed, class == HG__OUTBOX ? 0 : class);
+        } else {
+            /* The older half, so that what is warm stays; while memory drains, all. */
+            bool all = class == HG__OUTBOX || cache->draining[class];
+            size_t flushed = all ? count : (count + 1) / 2;
+            bool drained =
+                hg__heap_put(main_heaps, bottom, flushed, class == HG__OUTBOX ? 0 : class);
             memmove(bottom, bottom + flushed, (count - flushed) * sizeof *bottom);
+            if (drained) {
+                hg__heap_put(main_heaps, bottom, count - flushed, class);
+                flushed = count;
+                bin->limit = bottom + BIN_COUNT_START;
+            }
+            cache->draining[class] = drained;
             __atomic_store_n(&bin->top, bottom + (count - flushed), __ATOMIC_RELAXED);
         }
         hg__cache_push(cache, class, p);

@@ -29,6 +29,7 @@ struct hg__bin {
 struct hg__cache {
     struct hg__bin bins[HG__BIN_COUNT];
     uint32_t owner_tag; /* map entries of slots that only this heap's threads cache: tag | class */
+    bool draining[HG__BIN_COUNT]; /* the bin is kept short: see hg__heap_put */
     struct hg__heap *heap;
     struct hg__cache *next;      /* all caches ever made */
     struct hg__cache *next_idle; /* those without a thread */

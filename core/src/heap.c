@@ -5,7 +5,7 @@
 #include "harden.h"
 #include "os.h"
 
-enum { PICK_MAX = 4 };
+enum { PICK_MAX = 4, DRAINED_MIN = 16 };
 
 void hg__geometry_init(struct hg__geometry table[HG_CLASS_COUNT], unsigned granule_shift) {
     for (unsigned class = 1; class < HG_CLASS_COUNT; class ++) {
@@ -182,8 +182,16 @@ static struct hg__run *slab_of(const struct hg__arena *a, const void *p, unsigne
     return hg__run(a, hg__run(a, g)->head);
 }
 
-void hg__heap_put(struct hg__heap *heaps, void **slots, size_t count, unsigned class) {
+/* Are 7 of 8 slots free in many slabs? */
+static bool is_drained(const struct hg__heap *heap, unsigned class) {
+    size_t slabs = heap->classes[class].slab_count;
+    return slabs >= DRAINED_MIN &&
+           heap->classes[class].free_count >= slabs * heap->geometry[class].slot_count / 8 * 7;
+}
+
+bool hg__heap_put(struct hg__heap *heaps, void **slots, size_t count, unsigned class) {
     struct hg__arena *a = heaps->arena;
+    bool drained = false;
     /* One round an owner; the others' slots move to the front for the next round. */
     while (count) {
         struct hg__heap *heap = NULL;
@@ -192,7 +200,7 @@ void hg__heap_put(struct hg__heap *heaps, void **slots, size_t count, unsigned c
         char *base = NULL;
         for (size_t i = 0; i < count; i++) {
             size_t g = hg__granule(a, slots[i]);
-            if (g != last) {
+            if (!slab || g != last) {
                 slab = slab_of(a, slots[i], class);
                 base = hg__address(a, slab->head);
                 last = g;
@@ -206,12 +214,14 @@ void hg__heap_put(struct hg__heap *heaps, void **slots, size_t count, unsigned c
                 slots[kept++] = slots[i];
             } else if (slab_put(heap, slab, base, slots[i])) {
                 slab_release(heap, slab->head);
-                last = 0;
+                slab = NULL;
             }
         }
+        drained = is_drained(heap, class);
         hg__unlock(&heap->lock);
         count = kept;
     }
+    return drained;
 }
 
 /* True iff slots first..last (beyond the end counts as free) are all free. */

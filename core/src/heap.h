@@ -51,8 +51,9 @@ static inline size_t hg__small_max(const struct hg__arena *a) {
  * fewer than one iff there is no memory. */
 size_t hg__heap_take(struct hg__heap *heap, unsigned class, void **out, size_t want);
 /* Gives slots back, each to the heap of `heaps` that owns it. `class` is the class they were cached
- * as, 0 if they may differ: a slot smaller than that is corruption, and fatal. */
-void hg__heap_put(struct hg__heap *heaps, void **slots, size_t count, unsigned class);
+ * as, 0 if they may differ: a slot smaller than that is corruption, and fatal. True iff of many slabs
+ * of `class` nearly all is free now: then each slot kept in a cache pins a slab of its own. */
+bool hg__heap_put(struct hg__heap *heaps, void **slots, size_t count, unsigned class);
 /* Releases idle slabs, and holes: unless `all`, only those of classes of which nothing was taken
  * since the last trim, for the others will soon be wanted again. Returns the bytes of the holes. */
 size_t hg__heap_trim(struct hg__heap *heap, bool all);
