@@ -34,6 +34,11 @@ static bool core_validate(const hg_backend *self, char *why, size_t why_size) {
     return hg_validate(why, why_size);
 }
 
+static void core_fail_pages(const hg_backend *self, uint64_t count) {
+    (void)self;
+    hg_fail_page_request(count == UINT64_MAX ? 0 : count + 1);
+}
+
 static enum hg_status core_open(hg_backend *backend, char *why, size_t why_size) {
     (void)why;
     (void)why_size;
@@ -56,6 +61,7 @@ static enum hg_status core_open(hg_backend *backend, char *why, size_t why_size)
         (struct hg_layout_face){core_alloc, core_alloc_zeroed, core_realloc, core_dealloc};
     backend->purge = core_purge;
     backend->validate = core_validate;
+    backend->fail_pages = core_fail_pages;
     void *(*volatile address)(size_t) = hg_libc_malloc;
     backend->facts.version = hg_core_version();
     backend->facts.path = hg__file_of_address((const void *)address);
