@@ -383,9 +383,17 @@ def test_budget_stops_adding_rounds(bench):
     status, _, err = bench.run("compare", "alpha.hgt", "--backends=system,core", "--quick", "--budget=60", "-o", "out")
     assert status in (0, 1), err
     assert bench.read("results.json")["rounds"] == 6  # the fewest that give an interval: it is narrow enough
-    bench.config = {"noise": 0.5}
-    bench.run("compare", "alpha.hgt", "--backends=system,core", "--quick", "--budget=4", "-o", "noisy")
-    assert bench.read("results.json", "noisy")["rounds"] > 6
+
+
+def test_budget_adds_rounds_while_intervals_are_wide_and_time_is_left(monkeypatch):
+    plan = {"budget_s": 4.0}
+    monkeypatch.setattr(compare_module.analysis, "widest_interval", lambda plan, rounds: 0.5)
+    enough = compare_module.enough
+    assert not enough([0] * 5, plan, 100.0, 0)  # below 6 there is no interval to judge by
+    assert not enough([0] * 6, plan, 3.0, 0)
+    assert enough([0] * 6, plan, 3.9, 0)  # a seventh round would end at 4.55 s
+    monkeypatch.setattr(compare_module.analysis, "widest_interval", lambda plan, rounds: 0.01)
+    assert enough([0] * 6, plan, 1.0, 0)
 
 
 @pytest.mark.parametrize("speeds, aim, iterations", [
