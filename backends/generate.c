@@ -41,11 +41,11 @@ static uint32_t log2_floor(uint32_t value) {
     return 31 - (uint32_t)__builtin_clz(value);
 }
 
-/* Log-uniform, a third of them at a power of two or next to one; one in a hundred up to 4 MiB. */
+/* Log-uniform, a third of them at a power of two or next to one; one in five hundred up to 4 MiB. */
 static uint64_t random_size(hg_generator *g) {
     if (one_in(g, 50))
         return 0;
-    uint32_t max = one_in(g, 100) ? 4u << 20 : g->config.size_max;
+    uint32_t max = one_in(g, 500) ? 4u << 20 : g->config.size_max;
     uint32_t exponent = random_below(g, log2_floor(max) + 1);
     uint64_t size = UINT64_C(1) << exponent;
     switch (random_below(g, 6)) {

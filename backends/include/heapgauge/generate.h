@@ -14,7 +14,7 @@ struct hg_generator_config {
     uint64_t seed;
     uint64_t operation_count;
     uint32_t live_blocks; /* about so many at a time, once warmed up; at least 1 */
-    uint32_t size_max;    /* bytes, for all but one in a hundred; at least 1 */
+    uint32_t size_max;    /* bytes, for all but one in five hundred; at least 1 */
     uint16_t threads;     /* 1: all on thread 0 */
     bool layout_face;     /* layout operations instead of those of libc */
     bool hostile;     /* also arguments that must be refused: overflowing sizes, bad alignments */
