@@ -4,7 +4,6 @@ import json
 import re
 import xml.etree.ElementTree as tree
 
-import pytest
 
 from conftest import heapgauge
 

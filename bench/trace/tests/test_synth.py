@@ -3,7 +3,6 @@
 import collections
 import json
 import random
-import resource
 import subprocess
 
 import pytest
@@ -43,7 +42,7 @@ def check(trace):
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
     """Thread 0 makes what thread 1 frees; small blocks die young, large ones stay; some grow."""
-    source, lines, live, free = random.Random(3), ["t1 thread_start(t0)"], [], list(range(5000))
+    source, lines, free = random.Random(3), ["t1 thread_start(t0)"], list(range(5000))
     due = collections.defaultdict(list)
     while len(lines) < 40000:
         for slot, thread in due.pop(len(lines), []):
