@@ -71,3 +71,15 @@ def test_baseline_is_run_twice():
     assert [(e["name"], e["backend"], e["role"]) for e in found] == [
         ("system", "system", "baseline"), ("system#aa", "system", "control"), ("core", "core", "backend"),
         ("null", "null", "harness")]
+
+
+def test_words_of_the_command_line_become_workloads():
+    from heapgauge import compare
+
+    listed = ["churn/live:1", "churn/live:2", "churn_threads/threads:2", "startup"]
+    for words, expected in [
+        (["churn,T.hgt"], ["churn/live:1", "churn/live:2", "T.hgt"]),
+        (["churn/live:2", "startup"], ["churn/live:2", "startup"]),
+        (["nothing,,startup"], ["nothing", "startup"]),  # what is unknown stays, to be named in the error
+    ]:
+        assert list(compare.expand(words, listed)) == expected

@@ -139,9 +139,9 @@ def describe_workloads(specs, program):
     if not specs:
         raise Trouble("no workload: name a trace (.hgt) or a benchmark (`heapgauge bench "
                       "--benchmark_list_tests` lists them)")
-    listed = None
+    listed = benchmark_names(program)
     found = []
-    for spec in dict.fromkeys(specs):
+    for spec in dict.fromkeys(expand(specs, listed)):
         entry = {"name": plans.workload_label(spec), "spec": machine.portable(spec),
                  "class": plans.workload_class(spec), "iterations": None}
         if spec.endswith(".hgt"):
@@ -150,8 +150,6 @@ def describe_workloads(specs, program):
             except OSError as error:
                 raise store.explain(error, spec) from None
         else:
-            if listed is None:
-                listed = benchmark_names(program)
             if listed and spec not in listed:
                 raise Trouble(f"{spec}: neither a trace (.hgt) nor a benchmark that `heapgauge bench "
                               "--benchmark_list_tests` lists")
@@ -166,7 +164,15 @@ def describe_workloads(specs, program):
 def benchmark_names(program):
     """Names of the benchmarks, without their backend: `pair/backend:core/size:64` is pair/size:64."""
     text = machine.output_of(program, "bench", "--backend=system", "--benchmark_list_tests") or ""
-    return {re.sub(r"/backend:[^/\s]*", "", line) for line in text.split()}
+    return list(dict.fromkeys(re.sub(r"/backend:[^/\s]*", "", line) for line in text.split()))
+
+
+def expand(specs, listed):
+    """Single workloads from the words of the command line: `churn,T.hgt` is every churn/... and the trace."""
+    words = [word for spec in specs for word in ([spec] if os.path.exists(spec) else spec.split(",")) if word]
+    for word in words:
+        family = [name for name in listed if name.startswith(word + "/")]
+        yield from family if family and word not in listed else [word]
 
 
 def runnable(spec):
