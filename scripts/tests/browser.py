@@ -1,6 +1,7 @@
 """A real headless Chromium for the tests of pages, and a page as its reader meets it."""
 
 import shutil
+import socket
 
 import pytest
 
@@ -19,7 +20,17 @@ needs_browser = pytest.mark.skipif(MISSING is not None, reason=f"needs a browser
 __all__ = ["By", "Keys", "Page", "Select", "needs_browser", "start"]
 
 
+def know_localhost():
+    """Selenium asks for `localhost` by name, which a bare system without /etc/hosts does not know."""
+    try:
+        socket.getaddrinfo("localhost", None)
+    except OSError:
+        ask = socket.getaddrinfo
+        socket.getaddrinfo = lambda host, *rest, **more: ask("127.0.0.1" if host == "localhost" else host, *rest, **more)
+
+
 def start(*more):
+    know_localhost()
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     for word in ("headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking",
