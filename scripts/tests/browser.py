@@ -16,21 +16,23 @@ except ImportError:
 
 MISSING = next((package for here, package in ((webdriver, "python3-selenium"), (shutil.which("chromium"), "chromium"),
                                               (shutil.which("chromedriver"), "chromium-driver")) if not here), None)
-needs_browser = pytest.mark.skipif(MISSING is not None, reason=f"needs a browser: apt-get install {MISSING}")
+
+
+def localhost_has_a_name():
+    """The driver and the browser find each other by it; a bare chroot has no /etc/hosts."""
+    try:
+        return bool(socket.getaddrinfo("localhost", None))
+    except OSError:
+        return False
+
+
+WHY = (f"needs a browser: apt-get install {MISSING}" if MISSING else
+       None if localhost_has_a_name() else "localhost has no name here: echo 127.0.0.1 localhost >> /etc/hosts")
+needs_browser = pytest.mark.skipif(WHY is not None, reason=WHY or "")
 __all__ = ["By", "Keys", "Page", "Select", "needs_browser", "start"]
 
 
-def know_localhost():
-    """Selenium asks for `localhost` by name, which a bare system without /etc/hosts does not know."""
-    try:
-        socket.getaddrinfo("localhost", None)
-    except OSError:
-        ask = socket.getaddrinfo
-        socket.getaddrinfo = lambda host, *rest, **more: ask("127.0.0.1" if host == "localhost" else host, *rest, **more)
-
-
 def start(*more):
-    know_localhost()
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     for word in ("headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking",
