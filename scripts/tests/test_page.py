@@ -223,7 +223,7 @@ def test_downloads_hold_the_samples(page, measured):
 def test_no_request_leaves_the_page(page):
     urls = [json.loads(line["message"])["message"]["params"].get("request", {}).get("url", "")
             for line in page.driver.get_log("performance") if "Network.requestWillBeSent" in line["message"]]
-    assert not [u for u in urls if u and not u.startswith(("file:", "data:", "about:", "blob:", "chrome:"))]
+    assert not [u for u in urls if u and not u.startswith(("file:", "data:", "about:", "blob:", "chrome:", "chrome-untrusted:"))]
 
 
 @needs_browser
