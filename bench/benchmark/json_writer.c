@@ -187,3 +187,13 @@ void hg_json_raw(hg_json *json, const char *text) {
     before_value(json);
     hg_sink_puts(json->out, text);
 }
+
+void hg_json_member_string(hg_json *json, const char *key, const char *text) {
+    hg_json_key(json, key);
+    hg_json_string(json, text);
+}
+
+void hg_json_member_u64(hg_json *json, const char *key, uint64_t value) {
+    hg_json_key(json, key);
+    hg_json_u64(json, value);
+}

@@ -51,6 +51,9 @@ void hg_json_i64(hg_json *json, int64_t value);
 void hg_json_double(hg_json *json, double value);
 void hg_json_bool(hg_json *json, bool value);
 void hg_json_null(hg_json *json);
+/* A member of an object: key and value at once. */
+void hg_json_member_string(hg_json *json, const char *key, const char *text);
+void hg_json_member_u64(hg_json *json, const char *key, uint64_t value);
 /* Text that is JSON already, on one line. */
 void hg_json_raw(hg_json *json, const char *text);
 

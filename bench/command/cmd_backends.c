@@ -103,33 +103,28 @@ static void json_faces(hg_json *json, const hg_backend *backend) {
     hg_json_end_array(json);
 }
 
-static void json_string(hg_json *json, const char *key, const char *value) {
-    hg_json_key(json, key);
-    hg_json_string(json, value);
-}
-
 static void json_backend(hg_json *json, const char *name, const hg_backend *backend,
                          const char *why, const char *package) {
     hg_json_object(json);
-    json_string(json, "name", name);
+    hg_json_member_string(json, "name", name);
     hg_json_key(json, "available");
     hg_json_bool(json, backend != NULL);
-    json_string(json, "why", why);
-    json_string(json, "package", package);
+    hg_json_member_string(json, "why", why);
+    hg_json_member_string(json, "package", package);
     if (backend) {
         const struct hg_facts *facts = &backend->facts;
         char path[4096], hex[65] = "";
         absolute_path(facts->path, path, sizeof path);
-        json_string(json, "version", facts->version);
-        json_string(json, "path", path);
-        json_string(json, "sha256", hg_file_sha256(path, hex) ? hex : NULL);
+        hg_json_member_string(json, "version", facts->version);
+        hg_json_member_string(json, "path", path);
+        hg_json_member_string(json, "sha256", hg_file_sha256(path, hex) ? hex : NULL);
         hg_json_key(json, "align_min");
         hg_json_u64(json, facts->align_min);
         hg_json_key(json, "align_max");
         hg_json_u64(json, facts->align_max);
-        json_string(json, "malloc_zero", zero_policy_name(facts->malloc_zero));
-        json_string(json, "realloc_zero", zero_policy_name(facts->realloc_zero));
-        json_string(json, "tunables", facts->tunables);
+        hg_json_member_string(json, "malloc_zero", zero_policy_name(facts->malloc_zero));
+        hg_json_member_string(json, "realloc_zero", zero_policy_name(facts->realloc_zero));
+        hg_json_member_string(json, "tunables", facts->tunables);
         hg_json_key(json, "frees");
         hg_json_bool(json, facts->frees);
         hg_json_key(json, "purges");

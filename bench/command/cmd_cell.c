@@ -196,34 +196,24 @@ static void judge_child(const struct hg_contained *child, struct measured *measu
     say(measured, status, detail);
 }
 
-static void json_u64(hg_json *json, const char *key, uint64_t value) {
-    hg_json_key(json, key);
-    hg_json_u64(json, value);
-}
-
-static void json_string(hg_json *json, const char *key, const char *value) {
-    hg_json_key(json, key);
-    hg_json_string(json, value);
-}
-
 static void json_measurement(hg_json *json, const struct measured *measured) {
     double seconds = (double)measured->wall_ns * 1e-9;
-    json_u64(json, "threads", measured->threads);
-    json_u64(json, "operations_asked", measured->asked);
-    json_u64(json, "operations_counted", measured->counted);
+    hg_json_member_u64(json, "threads", measured->threads);
+    hg_json_member_u64(json, "operations_asked", measured->asked);
+    hg_json_member_u64(json, "operations_counted", measured->counted);
     hg_json_key(json, "seconds");
     hg_json_double(json, seconds);
     hg_json_key(json, "cpu_seconds");
     hg_json_double(json, (double)measured->cpu_ns * 1e-9);
     hg_json_key(json, "ns_per_op");
     hg_json_double(json, (double)measured->wall_ns / (double)measured->asked);
-    json_u64(json, "rss_baseline_bytes", measured->rss_baseline);
-    json_u64(json, "rss_peak_bytes", measured->rss_peak);
-    json_u64(json, "rss_end_bytes", measured->rss_end);
-    json_u64(json, "minor_faults", measured->minor_faults);
+    hg_json_member_u64(json, "rss_baseline_bytes", measured->rss_baseline);
+    hg_json_member_u64(json, "rss_peak_bytes", measured->rss_peak);
+    hg_json_member_u64(json, "rss_end_bytes", measured->rss_end);
+    hg_json_member_u64(json, "minor_faults", measured->minor_faults);
     if (measured->has_footprint) {
-        json_u64(json, "live_peak_bytes", measured->live_peak);
-        json_u64(json, "rss_at_live_peak_bytes", measured->rss_at_live_peak);
+        hg_json_member_u64(json, "live_peak_bytes", measured->live_peak);
+        hg_json_member_u64(json, "rss_at_live_peak_bytes", measured->rss_at_live_peak);
     }
 }
 
@@ -236,16 +226,16 @@ static int write_cell(const struct cell *cell, const struct measured *measured) 
     hg_sink_init_fd(&sink, fd);
     hg_json_begin(&json, &sink);
     hg_json_object(&json);
-    json_u64(&json, "cell_version", 1);
-    json_string(&json, "workload", cell->workload);
-    json_string(&json, "backend", cell->backend_spec);
-    json_string(&json, "status", measured->status);
-    json_string(&json, "detail", measured->detail);
+    hg_json_member_u64(&json, "cell_version", 1);
+    hg_json_member_string(&json, "workload", cell->workload);
+    hg_json_member_string(&json, "backend", cell->backend_spec);
+    hg_json_member_string(&json, "status", measured->status);
+    hg_json_member_string(&json, "detail", measured->detail);
     if (measured->asked > 0)
         json_measurement(&json, measured);
     if (cell->backend) {
-        json_string(&json, "backend_version", cell->backend->facts.version);
-        json_string(&json, "backend_path", cell->backend->facts.path);
+        hg_json_member_string(&json, "backend_version", cell->backend->facts.version);
+        hg_json_member_string(&json, "backend_path", cell->backend->facts.path);
     }
     hg_json_end_object(&json);
     hg_json_finish(&json);

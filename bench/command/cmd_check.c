@@ -164,16 +164,6 @@ static void print_verdict(const hg_backend *backend, const struct hg_contained *
            verdict->digest);
 }
 
-static void json_u64(hg_json *json, const char *key, uint64_t value) {
-    hg_json_key(json, key);
-    hg_json_u64(json, value);
-}
-
-static void json_string(hg_json *json, const char *key, const char *value) {
-    hg_json_key(json, key);
-    hg_json_string(json, value);
-}
-
 static int write_json(const struct check *check, const hg_backend *backend,
                       const struct hg_contained *child, const struct verdict *verdict) {
     int fd = hg_json_open("check", check->json);
@@ -188,29 +178,29 @@ static int write_json(const struct check *check, const hg_backend *backend,
     hg_sink_init_fd(&sink, fd);
     hg_json_begin(&json, &sink);
     hg_json_object(&json);
-    json_string(&json, "backend", backend->facts.name);
-    json_string(&json, "version", backend->facts.version);
-    json_string(&json, "verdict", word);
+    hg_json_member_string(&json, "backend", backend->facts.name);
+    hg_json_member_string(&json, "version", backend->facts.version);
+    hg_json_member_string(&json, "verdict", word);
     if (broken) {
-        json_string(&json, "item", verdict->finding.item);
+        hg_json_member_string(&json, "item", verdict->finding.item);
         char level[2] = {verdict->finding.level, 0};
-        json_string(&json, "level", level);
+        hg_json_member_string(&json, "level", level);
         if (verdict->finding.op_index != UINT64_MAX)
-            json_u64(&json, "operation", verdict->finding.op_index);
+            hg_json_member_u64(&json, "operation", verdict->finding.op_index);
     }
-    json_string(&json, "detail", text);
-    json_u64(&json, "operations", verdict->result.operations);
-    json_u64(&json, "checks", verdict->counts.checks);
-    json_u64(&json, "quality", verdict->counts.quality);
-    json_u64(&json, "waived", verdict->counts.waived);
-    json_u64(&json, "unsupported", verdict->counts.unsupported);
-    json_u64(&json, "moved", verdict->counts.moved);
-    json_u64(&json, "stayed", verdict->counts.stayed);
+    hg_json_member_string(&json, "detail", text);
+    hg_json_member_u64(&json, "operations", verdict->result.operations);
+    hg_json_member_u64(&json, "checks", verdict->counts.checks);
+    hg_json_member_u64(&json, "quality", verdict->counts.quality);
+    hg_json_member_u64(&json, "waived", verdict->counts.waived);
+    hg_json_member_u64(&json, "unsupported", verdict->counts.unsupported);
+    hg_json_member_u64(&json, "moved", verdict->counts.moved);
+    hg_json_member_u64(&json, "stayed", verdict->counts.stayed);
     hg_json_key(&json, "seconds");
     hg_json_double(&json, (double)verdict->result.time_ns * 1e-9);
     char digest[17];
     snprintf(digest, sizeof digest, "%016" PRIx64, verdict->digest);
-    json_string(&json, "digest", digest);
+    hg_json_member_string(&json, "digest", digest);
     hg_json_end_object(&json);
     hg_json_finish(&json);
     return hg_json_close("check", check->json, &sink, fd);
