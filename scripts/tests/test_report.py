@@ -7,10 +7,11 @@ import re
 import shutil
 import subprocess
 import time
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
-from conftest import ROOT, synthetic_plan, synthetic_rounds
+from conftest import ROOT, publish_synthetic, synthetic_plan, synthetic_rounds
 from heapgauge import analysis, exporters, report, stats, store
 from heapgauge.errors import Trouble
 from heapgauge.exporters import words
@@ -194,6 +195,42 @@ def test_dashboards_get_one_row_a_cell(which, request):
     assert {a["name"] for a in action} == names and all(a["value"] > 0 and a["unit"] == "ns/op" for a in action)
 
 
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def figures_of(path, **more):
+    publish_synthetic(path, workloads=("churn/threads:1", "churn/threads:4", "plain"), **more)
+    return {p.name: p.read_bytes() for p in (path / "figures").iterdir()}
+
+
+def words_in(svg):
+    return [t.text for t in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+
+
+def test_figures_show_what_the_results_hold(tmp_path):
+    found = figures_of(tmp_path / "one", latency=True, crash=("plain", "core"), detail="SIGSEGV")
+    assert set(found) == {"intervals.svg", "heat.svg", "heat-memory.svg", "front.svg", "footprint.svg", "latency.svg",
+                          "footprint-over-time.svg", "scaling.svg"}
+    cells = json.loads((tmp_path / "one/results.json").read_text())["cells"]
+    shown = " ".join(words_in(found["heat.svg"]))
+    for cell in cells:
+        if cell["role"] == "backend":
+            assert (f"{cell['time_ratio']['value']:.3f}" if cell["time_ratio"] else "crashed") in shown
+    assert "churn" in words_in(found["scaling.svg"]) and "plain" not in words_in(found["scaling.svg"])
+
+
+def test_figures_without_data_are_not_there_and_stale_ones_go(tmp_path):
+    (tmp_path / "two/figures").mkdir(parents=True)
+    (tmp_path / "two/figures/latency.svg").write_text("old")
+    found = figures_of(tmp_path / "two")
+    assert "latency.svg" not in found and "footprint-over-time.svg" not in found and "heat.svg" in found
+
+
+def test_figures_are_the_same_bytes_for_the_same_data(tmp_path):
+    assert figures_of(tmp_path / "a") == figures_of(tmp_path / "b")
+    assert figures_of(tmp_path / "c", seed=5) != figures_of(tmp_path / "a")
+
+
 def test_latex_has_no_raw_specials(failed_model):
     text = exporters.render("table.tex", failed_model)
     for line in text.splitlines():
@@ -265,8 +302,8 @@ def test_thirty_workloads_on_five_backends_in_twenty_rounds_are_fast(tmp_path):
     rounds = synthetic_rounds(20, seconds, workloads=names)
     started = time.monotonic()
     model = model_of(rounds, seconds, names)
-    for name in exporters.EXPORTERS:
-        exporters.render(name, model)
+    for name in exporters.OUTPUTS:
+        exporters.files(name, model)
     assert time.monotonic() - started < 20
     assert stats.CONFIDENCE == model["confidence"]
 

@@ -11,7 +11,8 @@ from .errors import EXIT_FINDING, EXIT_WELL, Trouble
 
 def require():
     """Raises ModuleNotFoundError now rather than after an hour of measuring, if the page can't be written."""
-    importlib.import_module("jinja2")
+    for name in ("jinja2", "matplotlib"):
+        importlib.import_module(name)
 
 
 def load(folder):
@@ -37,8 +38,12 @@ def load(folder):
 def publish(folder, names=None):
     """Writes the outputs (all, or those named) and returns the model."""
     model = load(folder)
-    for name in names or exporters.EXPORTERS:
-        store.write_atomic(folder.path / name, exporters.render(name, model).encode())
+    for name in names or exporters.OUTPUTS:
+        if name == exporters.FIGURES:  # one whose data went away must not stay
+            for stale in (folder.path / name).glob("*.svg"):
+                stale.unlink()
+        for path, text in exporters.files(name, model).items():
+            store.write_atomic(folder.path / path, text.encode())
     return model
 
 
@@ -54,8 +59,8 @@ def main(argv):
         epilog="Exit status: 0 well; 1 the results hold a finding; 2 usage, or a file that is missing, "
                "cut or edited.")
     parser.add_argument("folder", metavar="DIR")
-    parser.add_argument("--only", metavar="FILE", action="append", choices=list(exporters.EXPORTERS),
-                        help="write only this output; may be repeated: " + ", ".join(exporters.EXPORTERS))
+    parser.add_argument("--only", metavar="FILE", action="append", choices=list(exporters.OUTPUTS),
+                        help="write only this output; may be repeated: " + ", ".join(exporters.OUTPUTS))
     parser.add_argument("--history", action="store_true", help="DIR holds results folders: writes history.html and "
                         "history.json there, every run in order, change points marked")
     parser.add_argument("--quiet", action="store_true", help="don't print the table")

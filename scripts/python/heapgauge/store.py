@@ -65,6 +65,7 @@ def write_atomic(path, data):
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()

@@ -18,6 +18,15 @@ EXPORTERS = {
     "bencher.json": "bencher",
     "action-benchmark.json": "action_benchmark",
 }
+FIGURES = "figures"  # a folder of them
+OUTPUTS = (*EXPORTERS, FIGURES)
+
+
+def files(name, model):
+    """file name -> text, of one output: a file, or all figures."""
+    if name == FIGURES:
+        return import_module(".figures", __name__).render(model)
+    return {name: render(name, model)}
 
 
 def render(file_name, model):
