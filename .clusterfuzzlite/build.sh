@@ -26,7 +26,7 @@ compile() {
 for file in "$root"/core/src/*.c; do
     [[ $file == */preload.c ]] || compile "$file"
 done
-for file in "$root"/backends/*.c; do
+for file in "$root"/backends/*.c "$root"/backends/{oracle,faults}/*.c; do
     compile "$file"
 done
 for file in "$root"/fuzz/*.c; do

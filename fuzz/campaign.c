@@ -10,7 +10,7 @@
 #include "mutate.h"
 #include "shrink.h"
 
-#include "../backends/faulty.h"
+#include "../backends/faults/faulty.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "../interval.h"
+#include "../oracle/interval.h"
 
 static uint64_t random_state;
 

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "../faulty.h"
+#include "../faults/faulty.h"
 #include "heapgauge/contain.h"
 #include "heapgauge/generate.h"
 #include "heapgauge/player.h"

@@ -1,6 +1,6 @@
 #include "command.h"
 
-#include "../../backends/faulty.h"
+#include "../../backends/faults/faulty.h"
 
 #include <getopt.h>
 #include <stdio.h>

@@ -1,0 +1,216 @@
+/* One block: its alignment, its place, its bytes, its usable size; in and out of the books. */
+#include "oracle_private.h"
+
+#include "pattern.h"
+
+#include <string.h>
+
+static bool checks_content(const hg_oracle *oracle, uint32_t slot, const struct hg__block *block) {
+    unsigned fault = oracle->config.oracle_fault;
+    return !(fault == HG_ORACLE_SKIP_SLOT_0 && slot == 0) &&
+           !(fault == HG_ORACLE_SKIP_REALLOC && block->reallocated);
+}
+
+static void fill(const struct hg__block *block, uint32_t slot) {
+    hg__pattern_fill(block->ptr, block->usable, hg__pattern_seed(slot, block->generation));
+}
+
+/* Checks the first `size` bytes of what fill() wrote when the block had `filled` bytes.
+ * Item: C7 in place, C22 after a reallocation, C23 after a failed one. True iff the run ends. */
+bool hg__content_lost(hg_oracle *oracle, uint32_t slot, const struct hg__block *block,
+                      const unsigned char *ptr, size_t filled, size_t size, const char *item) {
+    if (!checks_content(oracle, slot, block))
+        return false;
+    if (oracle->config.oracle_fault == HG_ORACLE_ONE_BYTE && size > 1)
+        size = 1;
+    oracle->counts.checks++;
+    uint64_t seed = hg__pattern_seed(slot, block->generation);
+    size_t offset = hg__pattern_verify(ptr, filled, size, seed);
+    if (offset == SIZE_MAX)
+        return false;
+    /* Bytes beyond the size asked for are the block's too (C41); name what broke by where it did. */
+    const char *shown = offset >= block->size && strcmp(item, "C7") == 0 ? "C41" : item;
+    char text[160];
+    return hg__broken(oracle, shown, 'M',
+                      "byte %zu of the block is 0x%02x where 0x%02x was written; %s", offset,
+                      ptr[offset], hg__pattern_byte(offset, seed),
+                      hg__describe_block(slot, block, text, sizeof text));
+}
+
+/* ---- a new block ---- */
+
+bool hg__misaligned(hg_oracle *oracle, const void *ptr, size_t owed, const char *item, char level) {
+    oracle->counts.checks++;
+    if (oracle->config.oracle_fault == HG_ORACLE_NO_ALIGNMENT)
+        return false;
+    if (oracle->config.oracle_fault == HG_ORACLE_MAX_ALIGN_ONLY && owed > HG__FUNDAMENTAL_ALIGN)
+        owed = HG__FUNDAMENTAL_ALIGN;
+    uintptr_t address = (uintptr_t)ptr;
+    if ((address & (owed - 1)) == 0)
+        return false;
+    return hg__broken(oracle, item, level,
+                      "alignment %zu is owed, but the block at %p is aligned to %zu only", owed,
+                      ptr, (size_t)(address & -address));
+}
+
+/* C6: what of the harness's own memory does [begin, end) touch? NULL: nothing. */
+static const char *harness_memory(const hg_oracle *oracle, uintptr_t begin, uintptr_t end) {
+    enum { STACK_SHOWN = 64 << 10 };
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    uintptr_t books = (uintptr_t)oracle->blocks;
+    if (begin < frame + 4096 && end > frame - STACK_SHOWN)
+        return "the stack";
+    if (begin < books + oracle->block_capacity * sizeof *oracle->blocks && end > books)
+        return "the oracle's table of blocks";
+    if (begin < (uintptr_t)(oracle + 1) && end > (uintptr_t)oracle)
+        return "the oracle itself";
+    return NULL;
+}
+
+static bool over_harness(hg_oracle *oracle, const struct hg__block *block, size_t extent) {
+    uintptr_t begin = (uintptr_t)block->ptr;
+    const char *own = begin + extent > begin ? harness_memory(oracle, begin, begin + extent) : NULL;
+    return own && hg__broken(oracle, "C6", 'M', "the block at %p of %zu bytes lies over %s",
+                             (void *)block->ptr, extent, own);
+}
+
+static bool overlapping(hg_oracle *oracle, uint32_t slot, const struct hg__block *block,
+                        size_t extent) {
+    uintptr_t begin = (uintptr_t)block->ptr;
+    uint32_t other;
+    oracle->counts.checks++;
+    if (begin + extent < begin || extent > PTRDIFF_MAX)
+        return hg__broken(oracle, "C6", 'M', "the block at %p of %zu bytes wraps the address space",
+                          (void *)block->ptr, extent);
+    if (!hg_intervals_overlap(oracle->intervals, begin, begin + extent, &other))
+        return false;
+    const struct hg__block *live = &oracle->blocks[other];
+    size_t live_size = live->size ? live->size : 1, size = block->size ? block->size : 1;
+    bool requested =
+        begin < (uintptr_t)live->ptr + live_size && (uintptr_t)live->ptr < begin + size;
+    char ours[160], theirs[160];
+    const char *item = !requested                                    ? "C5"
+                       : block->size == 0 && block->ptr == live->ptr ? "C8"
+                                                                     : "C4";
+    return hg__broken(oracle, item, 'M', "%s%s; overlaps %s", requested ? "" : "(usable bytes) ",
+                      hg__describe_block(slot, block, ours, sizeof ours),
+                      hg__describe_block(other, live, theirs, sizeof theirs));
+}
+
+static bool not_zero(hg_oracle *oracle, const struct hg__block *block, size_t from, size_t to,
+                     const char *item) {
+    oracle->counts.checks++;
+    size_t offset = hg__first_nonzero(block->ptr, from, to);
+    if (offset == SIZE_MAX)
+        return false;
+    return hg__broken(oracle, item, 'M', "byte %zu of %zu is 0x%02x where zero is owed", offset, to,
+                      block->ptr[offset]);
+}
+
+/* The usable size, checked to be at least the size (C40); the size where it can't be asked. */
+static bool ask_usable(hg_oracle *oracle, struct hg__block *block) {
+    const struct hg_libc_face *libc = &oracle->backend->libc;
+    block->usable = block->size;
+    if (block->face != HG__FACE_LIBC || !libc->malloc_usable_size || oracle->config.skip_usable)
+        return false;
+    size_t usable = libc->malloc_usable_size(block->ptr);
+    oracle->counts.checks++;
+    if (usable < block->size)
+        return hg__broken(oracle, "C40", 'M', "usable size %zu is below the %zu bytes asked for",
+                          usable, block->size);
+    block->usable = usable;
+    return false;
+}
+
+/* The item that alignment falls under, by what was called. */
+static const char *alignment_item(unsigned kind, const struct hg__block *block) {
+    switch (kind) {
+    case HG_OP_LAYOUT_REALLOC:
+        return "C68";
+    case HG_OP_ALLOC:
+    case HG_OP_ALLOC_ZEROED:
+        return "C65";
+    case HG_OP_CALLOC:
+        return "C20";
+    case HG_OP_VALLOC:
+    case HG_OP_PVALLOC:
+        return "C43";
+    case HG_OP_MALLOC:
+    case HG_OP_REALLOC:
+    case HG_OP_REALLOCARRAY:
+        return "C2";
+    default:
+        return block->align_log2 > 4 ? "C30" : "C1";
+    }
+}
+
+bool hg__block_misaligned(hg_oracle *oracle, const struct hg__block *block) {
+    size_t owed = (size_t)1 << block->align_log2;
+    if (block->size == 0 && block->face == HG__FACE_LIBC)
+        return hg__misaligned(oracle, block->ptr, owed, "C33", 'Q');
+    return hg__misaligned(oracle, block->ptr, owed, alignment_item(oracle->op.kind, block), 'M');
+}
+
+/* Takes a granted block into the books: alignment, overlap, then its pattern. True iff the run ends. */
+bool hg__admit(hg_oracle *oracle, uint32_t slot, const struct hg__block *granted, bool zeroed) {
+    struct hg__block block = *granted;
+    if (hg__block_misaligned(oracle, &block))
+        return true;
+    if (block.face == HG__FACE_LIBC && block.size > 0 &&
+        (uintptr_t)block.ptr % HG__FUNDAMENTAL_ALIGN != 0 &&
+        hg__broken(oracle, "C3", 'Q', "%zu bytes at %p: less than alignof(max_align_t) aligned",
+                   block.size, (void *)block.ptr))
+        return true;
+    if (over_harness(oracle, &block, block.size ? block.size : 1) || ask_usable(oracle, &block))
+        return true;
+    size_t extent = block.usable ? block.usable : 1;
+    if (overlapping(oracle, slot, &block, extent))
+        return true;
+    if (zeroed &&
+        not_zero(oracle, &block, 0, block.size, block.face == HG__FACE_LAYOUT ? "C67" : "C17"))
+        return true;
+    fill(&block, slot);
+    if (!hg_intervals_insert(oracle->intervals, (uintptr_t)block.ptr, (uintptr_t)block.ptr + extent,
+                             slot))
+        return hg__broken(oracle, "H1", 'M', "no memory left for the oracle's tables");
+    oracle->blocks[slot] = block;
+    oracle->counts.live_blocks++;
+    oracle->counts.live_bytes += block.size;
+    if (block.size > oracle->size_max)
+        oracle->size_max = block.size;
+    oracle->budget += (uint32_t)block.size;
+    return false;
+}
+
+/* Takes a block out of the books before it is freed. */
+void hg__dismiss(hg_oracle *oracle, uint32_t slot) {
+    struct hg__block *block = &oracle->blocks[slot];
+    hg_intervals_remove(oracle->intervals, slot);
+    oracle->counts.live_blocks--;
+    oracle->counts.live_bytes -= block->size;
+    oracle->budget -= (uint32_t)block->size;
+    block->ptr = NULL;
+    block->generation++;
+}
+
+bool hg__usable_changed(hg_oracle *oracle, const struct hg__block *block) {
+    const struct hg_libc_face *libc = &oracle->backend->libc;
+    if (block->face != HG__FACE_LIBC || !libc->malloc_usable_size || oracle->config.skip_usable)
+        return false;
+    size_t usable = libc->malloc_usable_size(block->ptr);
+    oracle->counts.checks++;
+    if (usable == block->usable)
+        return false;
+    return hg__broken(oracle, "C42", 'M', "usable size was %zu and is now %zu", block->usable,
+                      usable);
+}
+
+bool hg__verify_all(hg_oracle *oracle) {
+    for (uint32_t slot = 0; slot < oracle->slot_end; slot++) {
+        const struct hg__block *block = &oracle->blocks[slot];
+        if (block->ptr &&
+            hg__content_lost(oracle, slot, block, block->ptr, block->usable, block->usable, "C7"))
+            return true;
+    }
+    return false;
+}

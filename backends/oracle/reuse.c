@@ -1,0 +1,119 @@
+/* Is memory that was freed used again? */
+#define _GNU_SOURCE
+#include "oracle_private.h"
+
+#include <sys/mman.h>
+
+/* C51: a steady loop of allocations and frees must come to rest: after some rounds it meets only pages it
+ * had before. The pages are known by address, so nothing the process does beside it matters.
+ * An allocator may take its time to settle: 16 rounds without a look, 8 looked at; only if each of those
+ * met new pages, 96 more, of which the last 40 count. */
+enum {
+    REUSE_SHORT = 24,
+    REUSE_LONG = 120,
+    REUSE_LOOKED_AT = 8,
+    REUSE_LAST = 40,
+    REUSE_BLOCKS_MAX = 3000,
+    REUSE_PAGES = 1 << 18
+};
+
+static const struct {
+    size_t size, count;
+} reuse_phases[] = {{40, 3000}, {200, 1500}, {1000, 800}, {3000, 300}, {20000, 48}, {150000, 12}};
+enum { REUSE_PHASES = sizeof reuse_phases / sizeof *reuse_phases };
+
+struct reuse {
+    const hg_backend *backend;
+    uint64_t *pages; /* open addressing; 0: empty */
+    size_t new_pages;
+    void *blocks[REUSE_BLOCKS_MAX];
+    size_t count;
+};
+
+static void meet_page(struct reuse *reuse, uint64_t page) {
+    size_t at = (size_t)(page * UINT64_C(0x9E3779B97F4A7C15) >> 40) % REUSE_PAGES;
+    for (size_t tries = 0; tries < REUSE_PAGES; tries++, at = (at + 1) % REUSE_PAGES) {
+        if (reuse->pages[at] == page)
+            return;
+        if (reuse->pages[at] == 0) {
+            reuse->pages[at] = page;
+            reuse->new_pages++;
+            return;
+        }
+    }
+}
+
+static void *free_blocks(void *argument) {
+    struct reuse *reuse = argument;
+    for (size_t parity = 0; parity < 2;
+         parity++) /* every other one first: neighbours must coalesce */
+        for (size_t i = parity; i < reuse->count; i += 2)
+            reuse->backend->libc.free(reuse->blocks[i]);
+    return NULL;
+}
+
+/* False iff an allocation failed. */
+static bool reuse_round(struct reuse *reuse, bool across_threads) {
+    for (size_t phase = 0; phase < REUSE_PHASES; phase++) {
+        reuse->count = 0;
+        while (reuse->count < reuse_phases[phase].count) {
+            unsigned char *ptr = reuse->backend->libc.malloc(reuse_phases[phase].size);
+            if (!ptr)
+                break;
+            *ptr = 1;
+            meet_page(reuse, (uintptr_t)ptr / HG__PAGE_BYTES);
+            reuse->blocks[reuse->count++] = ptr;
+        }
+        pthread_t thread;
+        if (!across_threads || pthread_create(&thread, NULL, free_blocks, reuse) != 0)
+            free_blocks(reuse);
+        else
+            pthread_join(thread, NULL);
+        if (reuse->count < reuse_phases[phase].count)
+            return false;
+    }
+    return true;
+}
+
+enum hg_status hg_oracle_check_reuse(hg_oracle *oracle, bool across_threads) {
+    const hg_backend *backend = oracle->backend;
+    if (!backend->facts.frees || !backend->libc.malloc || !backend->libc.free)
+        return HG_OK;
+    struct reuse *reuse = hg__map_bytes(sizeof *reuse);
+    uint64_t *pages = hg__map_bytes(REUSE_PAGES * sizeof *pages);
+    if (!reuse || !pages)
+        return HG_ERR_MEMORY;
+    reuse->backend = backend;
+    reuse->pages = pages;
+    int rounds = REUSE_SHORT, looked_at = REUSE_LOOKED_AT, growing = 0;
+    size_t grown = 0;
+    bool served = true;
+    for (int round = 0; round < rounds && served; round++) {
+        reuse->new_pages = 0;
+        served = reuse_round(reuse, across_threads);
+        if (round < rounds - looked_at)
+            continue;
+        growing += reuse->new_pages > 0;
+        grown += reuse->new_pages;
+        if (round == REUSE_SHORT - 1 && growing == REUSE_LOOKED_AT) {
+            rounds = REUSE_LONG;
+            looked_at = REUSE_LAST;
+            growing = 0;
+            grown = 0;
+        }
+    }
+    munmap(pages, REUSE_PAGES * sizeof *pages);
+    munmap(reuse, sizeof *reuse);
+    oracle->counts.checks++;
+    oracle->op_index = UINT64_MAX;
+    oracle->op = (hg_op){.kind = HG_OP_MALLOC, .slot = HG_SLOT_NONE};
+    if (!served || rounds == REUSE_SHORT || growing < REUSE_LAST - 1)
+        return HG_OK;
+    return hg__broken(
+               oracle, across_threads ? "C52" : "C51", 'M',
+               "a steady loop of malloc and free%s met %zu new pages in its last %d rounds, almost "
+               "all of which: memory freed does not come back",
+               across_threads ? " by another thread" : "", grown, (int)REUSE_LAST)
+               ? HG_END
+               : HG_OK;
+}

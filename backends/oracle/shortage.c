@@ -1,0 +1,52 @@
+/* Lack of memory, made for a backend that cannot be told to fail. */
+#define _GNU_SOURCE
+#include "oracle_private.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+/* Lack of memory for a backend that cannot be told to fail: while a call of it runs, the address space
+ * may not grow by more than the pages still granted. Slow, and only in force between a FAIL_PAGES and
+ * the next. The oracle's own tables grow outside. */
+enum { GRANT_BYTES = 64 << 10 };
+
+static uint64_t address_space_bytes(void) {
+    char text[64];
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    uint64_t pages = 0;
+    for (ssize_t i = 0; i < length && text[i] >= '0' && text[i] <= '9'; i++)
+        pages = pages * 10 + (uint64_t)(text[i] - '0');
+    return pages * HG__PAGE_BYTES;
+}
+
+/* Returns the limit to set back. */
+rlim_t hg__starve(const hg_oracle *oracle) {
+    struct rlimit limit;
+    if (oracle->page_credit == UINT64_MAX || getrlimit(RLIMIT_AS, &limit) != 0)
+        return RLIM_INFINITY;
+    rlim_t before = limit.rlim_cur;
+    uint64_t now = address_space_bytes();
+    limit.rlim_cur = now + oracle->page_credit * GRANT_BYTES;
+    if (now > 0 && limit.rlim_cur < limit.rlim_max)
+        setrlimit(RLIMIT_AS, &limit);
+    return before;
+}
+
+void hg__feed(const hg_oracle *oracle, rlim_t before) {
+    struct rlimit limit;
+    int error = errno;
+    if (oracle->page_credit != UINT64_MAX && getrlimit(RLIMIT_AS, &limit) == 0) {
+        limit.rlim_cur = before;
+        setrlimit(RLIMIT_AS, &limit);
+    }
+    errno = error;
+}
+
+void hg__end_shortage(hg_oracle *oracle) {
+    oracle->page_credit = UINT64_MAX;
+    if (oracle->was_short && oracle->backend->fail_pages)
+        oracle->backend->fail_pages(oracle->backend, UINT64_MAX);
+}
