@@ -16,32 +16,40 @@ MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", ":", "-.", (0, (1, 3)), (0, (8, 2)), (0, (4, 4)), (0, (3, 1)))
 GREY = "#7a8592"
 PROVEN = {"faster": "#0a62a5", "smaller": "#0a62a5", "slower": "#b04a00", "larger": "#b04a00"}
+SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "heapgauge", "font.family": "sans-serif", "font.size": 9,
+            "text.parse_math": False}
+NAME_MAX = 48  # characters of a name that a label shows
 PANELS_MAX = 12  # of a figure with one panel a workload; what is left out is said on it
 
 
 def render(model):
     """file name -> SVG text, of every figure that has data."""
-    drawn = {name: draw(model) for name, draw in FIGURES.items()}
-    return {f"figures/{name}.svg": text(figure) for name, figure in drawn.items() if figure}
+    import matplotlib  # slow to import, and needed here only
+
+    with matplotlib.rc_context(SETTINGS):
+        drawn = {name: draw(model) for name, draw in FIGURES.items()}
+        return {f"figures/{name}.svg": text(figure) for name, figure in drawn.items() if figure}
 
 
 # ---- drawing ----
 
 def new_figure(width, height):
     """A figure, in inches, without pyplot's global state."""
-    from matplotlib.figure import Figure  # slow to import, and needed here only
+    from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def text(figure):
     """The figure as SVG."""
-    import matplotlib
-
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "heapgauge", "font.family": "sans-serif", "font.size": 9}
-    with matplotlib.rc_context(settings), io.StringIO() as out:
+    with io.StringIO() as out:
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
         return out.getvalue()
+
+
+def short(name):
+    """A name as a label shows it."""
+    return name if len(name) <= NAME_MAX else name[:NAME_MAX - 1] + "…"
 
 
 def measured(model):
@@ -53,7 +61,7 @@ def look(model, backend):
     """How a backend looks, the same in every figure."""
     i = measured(model).index(backend)
     return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)],
-            "linestyle": DASHES[i % len(DASHES)], "label": backend}
+            "linestyle": DASHES[i % len(DASHES)], "label": short(backend)}
 
 
 def table(model):
@@ -96,7 +104,7 @@ def intervals(model):
                 y = row + (i - (len(names) - 1) / 2) * 0.8 / max(1, len(names))
                 seen += draw_interval(axes, y, block, look(model, backend))
     axes.axvline(1, color="#5a6675", linewidth=0.8)
-    axes.set_yticks(range(len(shown)), [w["name"] + (" (NOISY)" if w["noisy"] else "") for w in shown])
+    axes.set_yticks(range(len(shown)), [short(w["name"]) + (" (NOISY)" if w["noisy"] else "") for w in shown])
     axes.set_ylim(len(shown) - 0.5, -0.5)
     log_axis(axes, min(seen), max(seen), f"time / {model['baseline']} (left is faster; grey: noise floor; hollow: not proven)")
     legend(figure, model, names)
@@ -137,8 +145,8 @@ def heat(model, quantity="time"):
             draw_square(axes, column, row, at[(workload["name"], backend)], quantity)
     axes.set_xlim(0, len(names))
     axes.set_ylim(len(shown), 0)
-    axes.set_xticks([i + 0.5 for i in range(len(names))], names)
-    axes.set_yticks([i + 0.5 for i in range(len(shown))], [w["name"] for w in shown])
+    axes.set_xticks([i + 0.5 for i in range(len(names))], [short(name) for name in names])
+    axes.set_yticks([i + 0.5 for i in range(len(shown))], [short(w["name"]) for w in shown])
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -194,7 +202,7 @@ def front(model):
         for backend, (x, y) in points.items():
             style = look(model, backend)
             axes.plot([x], [y], marker=style["marker"], color=style["color"], linestyle="none", markersize=7)
-            axes.annotate(backend, (x, y), xytext=(6, 5), textcoords="offset points")
+            axes.annotate(short(backend), (x, y), xytext=(6, 5), textcoords="offset points")
         best = sorted(p for p in points.values() if not any(beats(q, p) for q in points.values()))
         axes.plot(*zip(*best), color=GREY, linestyle="--", linewidth=1, zorder=0)
         axes.margins(x=0.35, y=0.2)
@@ -226,7 +234,7 @@ def footprint(model):
             if found:
                 y = row + (i - (len(names) - 1) / 2) * 0.8 / len(names)
                 axes.plot([found["median"]], [y], marker=style["marker"], color=style["color"], linestyle="none", markersize=5)
-    axes.set_yticks(range(len(shown)), shown)
+    axes.set_yticks(range(len(shown)), [short(name) for name in shown])
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_xlim(left=min(1.0, axes.get_xlim()[0]))
     axes.set_xlabel("resident / requested bytes when most was live (1 would be perfect)")
@@ -250,7 +258,7 @@ def panels(model, shown, draw, x_title, y_title, note=""):
         axes = figure.add_subplot(lines, columns, i + 1)
         for backend in measured(model):
             draw(axes, name, backend, look(model, backend))
-        axes.set_title(name, fontsize=9)
+        axes.set_title(short(name), fontsize=9)
         axes.set_xlabel(x_title if i >= len(shown) - columns else "")
         axes.set_ylabel(y_title if i % columns == 0 else "")
     legend(figure, model, measured(model))
