@@ -3,6 +3,8 @@
 #include <string.h>
 
 enum {
+    PLAIN_SLOTS = 256,
+    BURST_MAX = 128,
     PAGE_BYTES = 4096,
     SMALL_BYTES = 2 << 10,
     LARGE_BYTES = 64 << 10,
@@ -40,22 +42,40 @@ static bool is_off(const struct decoder *d, unsigned bit) {
 
 /* ---- sizes ---- */
 
-/* Small steps around an edge: -2 .. +2, mostly -1, 0, +1. */
+/* Small steps around an edge: mostly -1, 0, +1; one in four as far as a header is long. */
 static int64_t nudge(uint8_t more) {
-    static const int8_t steps[8] = {0, 1, -1, 0, 1, -1, 2, -2};
-    return steps[more & 7];
+    static const int8_t steps[32] = {0,   1,  -1,  0,  1,   -1, 2,   -2, 3,   -3,  4,
+                                     -4,  7,  -7,  8,  -8,  12, 9,   -9, 15,  -15, 16,
+                                     -16, 17, -17, 24, -24, 31, -31, 32, -32, 33};
+    return steps[(more & 96) == 96 ? more & 31 : more & 7];
 }
 
 /* Values that make careless arithmetic wrap (C15). */
 static uint64_t hostile_size(uint16_t value, uint8_t more) {
-    static const uint64_t bases[8] = {
-        UINT64_MAX,        UINT64_MAX,        (uint64_t)INT64_MAX, (uint64_t)INT64_MAX + 1,
-        UINT64_MAX - 4095, UINT64_C(1) << 32, UINT64_C(1) << 62,   UINT64_C(1) << 47,
+    static const uint64_t bases[16] = {
+        UINT64_MAX,
+        UINT64_MAX,
+        UINT64_MAX,
+        UINT64_MAX,
+        (uint64_t)INT64_MAX,
+        (uint64_t)INT64_MAX,
+        (uint64_t)INT64_MAX + 1,
+        (uint64_t)INT64_MAX + 1,
+        UINT64_MAX - 4095,
+        UINT64_MAX - 4095,
+        UINT64_C(1) << 32,
+        UINT64_C(1) << 62,
+        UINT64_C(1) << 47,
+        UINT64_C(1) << 31,
+        UINT64_C(3) << 62,
+        UINT64_C(1) << 48,
     };
-    uint64_t base = bases[value & 7];
-    uint64_t distance = (value >> 3) % 3 == 0   ? more & 127
-                        : (value >> 3) % 3 == 1 ? more * 16
-                                                : more & 1;
+    uint64_t base = bases[value & 15];
+    uint64_t distance = (value >> 4) % 4 == 0   ? more & 127
+                        : (value >> 4) % 4 == 1 ? more * UINT64_C(16)
+                        : (value >> 4) % 4 == 2 /* what rounding up to 2^12 .. 2^31 wraps */
+                            ? (UINT64_C(1) << (12 + (value >> 6) % 20)) - (more & 3) + 1
+                            : more & 1;
     bool below = base == UINT64_MAX || (more & 128);
     return below ? base - distance : base + distance;
 }
@@ -71,8 +91,10 @@ static uint64_t size_of(const struct decoder *d, const struct record *r, uint64_
                         uint64_t old) {
     uint16_t v = r->value;
     switch (r->how & 31) {
-    default: /* small, whatever its value: 0 .. 1023 */
-        return v & 1023;
+    default: /* small, whatever its value: 0 .. 1023; with an alignment half of them around it */
+        return align > 16 && v & 1024 && align <= HUGE_BYTES
+                   ? around(align * (1 + (v & 31)) / 8, r->more)
+                   : v & 1023;
     case 5:
     case 6:
     case 7: /* a power of two or beside one */
@@ -116,6 +138,10 @@ static uint64_t size_of(const struct decoder *d, const struct record *r, uint64_
         return v;
     case 25: /* a few words */
         return (uint64_t)(v & 31) * 8;
+    case 26: /* where allocators begin to map: 64 KiB .. 32 MiB */
+        return around(UINT64_C(1) << (16 + v % 10), r->more);
+    case 27:
+        return (uint64_t)v * 256 + (r->more & 15);
     }
 }
 
@@ -143,7 +169,17 @@ static uint64_t valid_align(const struct decoder *d, const struct record *r) {
 static uint64_t bad_align(const struct record *r) {
     static const uint64_t bad[16] = {0,  3,  6,  12, 24,   48,   96,   4097,
                                      40, 10, 33, 80, 4095, 6144, 1000, UINT64_MAX};
-    return bad[r->align & 15];
+    uint64_t power = UINT64_C(1) << (r->align >> 2);
+    switch (r->align & 3) {
+    case 0:
+        return power > 2 ? power + 1 : 3;
+    case 1:
+        return power > 2 ? power - 1 : 0;
+    case 2:
+        return power < UINT64_C(1) << 62 ? power * 3 : 0;
+    default:
+        return bad[r->align >> 2 & 15];
+    }
 }
 
 static uint64_t enormous_align(const struct record *r) {
@@ -440,7 +476,7 @@ static bool disturb(struct decoder *d, const struct record *r, hg_op op) {
     return true;
 }
 
-static void decode_record(struct decoder *d, const struct record *r) {
+static void decode_on(struct decoder *d, const struct record *r, uint32_t slot) {
     hg_op op = {.slot = HG_SLOT_NONE};
     if (d->options->threads > 1)
         op.thread = (uint16_t)(r->thread % d->options->threads);
@@ -450,7 +486,6 @@ static void decode_record(struct decoder *d, const struct record *r) {
         put(d, (hg_op){.kind = HG_OP_THREAD_START, .thread = op.thread, .slot = HG_SLOT_NONE});
         d->started[op.thread] = 1;
     }
-    uint32_t slot = r->slot % d->slot_count;
     if (d->slots[slot].live) {
         use(d, r, op, slot);
         return;
@@ -460,6 +495,23 @@ static void decode_record(struct decoder *d, const struct record *r) {
         allocate_by_layout(d, r, op, slot);
     else
         allocate_by_libc(d, r, op, slot);
+}
+
+/* One record, many operations alike on slots one after the other: on empty ones all of them, on full
+ * ones each, every second ... eighth, so that what is freed lies between what lives. */
+static void burst(struct decoder *d, const struct record *r) {
+    uint32_t count = 1 + r->more % BURST_MAX, full_step = 1u << (r->thread >> 6);
+    struct record one = *r;
+    if (one.kind >= 224) /* no fork in a burst */
+        one.kind &= 127;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t slot = (r->slot * 16u + i) % d->slot_count;
+        if (d->slots[slot].live && i % full_step)
+            continue;
+        if (one.how % 32 < 5) /* a size and its neighbours, or one size */
+            one.value = (uint16_t)(r->value + (r->align & 1 ? i : 0));
+        decode_on(d, &one, slot);
+    }
 }
 
 /* The end of a stream, as operations, so that streams can be played one after the other: memory can be
@@ -488,15 +540,18 @@ void hg_fuzz_decode(const struct hg_decode_options *options, const uint8_t *data
     uint8_t header[HG_FUZZ_HEADER_BYTES] = {0};
     size_t header_size = size < sizeof header ? size : sizeof header;
     memcpy(header, data, header_size);
-    struct decoder d = {
-        .options = options,
-        .out = out,
-        .swarm = header[0] | (uint32_t)header[1] << 8,
-        .slot_count = 2u << header[3] % 8,
-        .size_cap = header[6] < 224   ? SMALL_BYTES
-                    : header[6] < 250 ? LARGE_BYTES
-                                      : UINT64_MAX,
-    };
+    bool bursts = header[7] % 8 == 1;
+    struct decoder d;
+    memset(&d, 0,
+           offsetof(struct decoder, slots) +
+               (bursts ? HG_FUZZ_SLOTS_MAX : PLAIN_SLOTS) * sizeof *d.slots);
+    d.options = options;
+    d.out = out;
+    d.swarm = header[0] | (uint32_t)header[1] << 8;
+    d.slot_count = bursts ? HG_FUZZ_SLOTS_MAX : 2u << header[3] % 8;
+    d.size_cap = header[6] < 208 ? SMALL_BYTES : header[6] < 244 ? LARGE_BYTES : UINT64_MAX;
+    if (bursts && d.size_cap > LARGE_BYTES)
+        d.size_cap = LARGE_BYTES;
     if (d.swarm & HG_SWARM_LARGE && d.size_cap > LARGE_BYTES)
         d.size_cap = LARGE_BYTES;
     out->count = 0;
@@ -513,7 +568,10 @@ void hg_fuzz_decode(const struct hg_decode_options *options, const uint8_t *data
             .align = b[6],
             .more = b[7],
         };
-        decode_record(&d, &record);
+        if (bursts && record.thread >> 4 & 1 && record.how & 1)
+            burst(&d, &record);
+        else
+            decode_on(&d, &record, record.slot % d.slot_count);
     }
     out->body_count = out->count;
     finish(&d, header[5] % 3);

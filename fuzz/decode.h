@@ -3,13 +3,15 @@
  *   header  8 bytes   0-2  swarm: classes of operations switched off, a bit each (enum hg_swarm)
  *                     3    slots: 2, 4, 8 ... 256       4    threads (threads target only)
  *                     5    finish order                 6    greatest size: 2 KiB, 64 KiB, any
+ *                     7    1 (of 8): bursts, below
  *   record  8 bytes   0    operation                    1    slot
  *                     2    thread, low bits             3    how the size is meant (enum in decode.c)
  *                     4-5  its value, little-endian     6    alignment        7    what else is needed
  *
  * A record means something whatever the slot holds: on an empty slot its byte 0 picks an allocation, on
  * a full one a reallocation, a free or a look. Input that runs out is padded with zeros; a piece of a
- * record at the end is ignored.
+ * record at the end is ignored. In an input with bursts every fourth record stands for up to 128
+ * operations on slots one after the other, of 4096: thousands of live blocks, long histories of one size.
  *
  * Pure functions of their arguments; no heap. */
 #ifndef HG_FUZZ_DECODE_H
@@ -23,7 +25,7 @@ enum {
     HG_FUZZ_RECORD_BYTES = 8,
     HG_FUZZ_OPS_MAX = 4096, /* operations of one input; the rest of the bytes is ignored */
     HG_FUZZ_EDGES_MAX = 256,
-    HG_FUZZ_SLOTS_MAX = 256,
+    HG_FUZZ_SLOTS_MAX = 4096, /* with bursts; 256 without */
     HG_FUZZ_THREADS_MAX = 4,
 };
 

@@ -44,7 +44,7 @@ static void fresh_header(uint8_t *data, uint64_t *random) {
     data[4] = 0;
     data[5] = (uint8_t)(bits >> 32);
     data[6] = (uint8_t)(bits >> 40);
-    data[7] = 0;
+    data[7] = bits >> 48 & 15 ? 0 : 1; /* one in sixteen with bursts */
 }
 
 static void fresh_record(uint8_t *record, uint64_t *random) {
@@ -203,7 +203,7 @@ static size_t step_header(uint8_t *data, size_t size, size_t size_max, uint64_t 
     (void)size_max;
     uint8_t fresh[HEADER];
     fresh_header(fresh, random);
-    static const uint8_t places[] = {0, 3, 5, 6};
+    static const uint8_t places[] = {0, 3, 5, 6, 7};
     uint32_t place = places[hg_random_below(random, sizeof places)];
     memcpy(data + place, fresh + place, place == 0 ? 2 : 1);
     return size;
@@ -218,6 +218,8 @@ size_t hg_fuzz_mutate(uint8_t *data, size_t size, size_t size_max, uint64_t *ran
     if (size < HEADER || size_max < HEADER + RECORD)
         return hg_fuzz_fresh(data, size_max, 1 + hg_random_below(random, 100), random);
     size = HEADER + record_count(size) * RECORD;
+    if (hg_random_below(random, 4)) /* bursts meet much that is new, and would fill the corpus */
+        data[7] = 0;
     for (uint32_t left = 1 + hg_random_below(random, 4); left > 0; left--)
         size = steps[hg_random_below(random, STEP_COUNT)](data, size, size_max, random);
     return size;
