@@ -3,11 +3,9 @@
 #include "../latency/latency.h"
 #include "workload.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char usage[] =
     "usage: heapgauge bench [--backend=A,B|all] [--benchmark_...]\n\n"
@@ -77,23 +75,8 @@ static int run_benchmarks(const struct options *options, int argc, char **argv) 
 
 /* Counting needs other programs around this one: a script does it. */
 static int run_instructions(const struct options *options, int argc, char **argv) {
-    char self[4096];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    char **words = calloc((size_t)argc + 5, sizeof *words);
-    if (length < 0 || !words)
-        return hg_usage_error("bench", "cannot start: %s", strerror(errno));
-    self[length] = '\0';
-    words[0] = (char[]){HG_PYTHON};
-    words[1] = (char[]){HG_INSTRUCTIONS_SCRIPT};
-    words[2] = self;
-    words[3] = strdup(options->latency.backends);
-    for (int i = 1; i < argc; i++)
-        words[3 + i] = argv[i];
-    execv(HG_PYTHON, words);
-    hg_usage_error("bench", "cannot start %s: %s; install it with: apt-get install python3",
-                   HG_PYTHON, strerror(errno));
-    free(words);
-    return HG_EXIT_USAGE;
+    argv[0] = strdup(options->latency.backends); /* until it is replaced */
+    return hg_run_python("bench", "instructions.py", argc, argv);
 }
 
 /* True iff the word was one of ours. */

@@ -40,6 +40,13 @@ int hg_each_backend(const char *command, const char *list,
                     int (*each)(const hg_backend *backend, const char *spec, void *context),
                     void *context);
 
+/* ---- parts.c ---- */
+
+/* Replaces this process by Python: the package heapgauge (`script` NULL), or a script that was installed
+ * beside it. `argv`, `argc` words, are its arguments; the environment's HEAPGAUGE names this program.
+ * Returns only on failure: a message is printed, HG_EXIT_USAGE. */
+int hg_run_python(const char *command, const char *script, int argc, char **argv);
+
 /* ---- session.c: a stream to play, from a trace or a seed ---- */
 
 struct hg_session_options {

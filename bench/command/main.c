@@ -8,11 +8,8 @@
 #include "../record/record.h"
 #include "../trace/commands.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const struct command {
     const char *name;
@@ -62,30 +59,8 @@ static const char *command_name(size_t index) {
     return index < COMMAND_COUNT ? commands[index].name : NULL;
 }
 
-/* Replaces this process by Python. */
-static int run_python(int argc, char **argv) {
-    char self[4096], **words = calloc((size_t)argc + 4, sizeof *words);
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (!words || length < 0)
-        return hg_usage_error(argv[0], "cannot start: %s", strerror(errno));
-    self[length] = '\0';
-    const char *directory = getenv("HEAPGAUGE_PYTHON_DIR");
-    setenv("HEAPGAUGE", self, 1);
-    setenv("PYTHONPATH", directory ? directory : HG_PYTHON_DIR, 1);
-    words[0] = (char[]){HG_PYTHON};
-    words[1] = (char[]){"-m"};
-    words[2] = (char[]){"heapgauge"};
-    for (int i = 0; i < argc; i++)
-        words[3 + i] = argv[i];
-    execv(HG_PYTHON, words);
-    hg_usage_error(argv[0], "cannot start %s: %s; install it with: apt-get install python3",
-                   HG_PYTHON, strerror(errno));
-    free(words);
-    return HG_EXIT_USAGE;
-}
-
 static int run(const struct command *command, int argc, char **argv) {
-    return command->run ? command->run(argc, argv) : run_python(argc, argv);
+    return command->run ? command->run(argc, argv) : hg_run_python(argv[0], NULL, argc, argv);
 }
 
 static int dispatch(int argc, char **argv) {

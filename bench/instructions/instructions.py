@@ -2,7 +2,7 @@
 (strace) and page faults per operation. Each cell is run twice, short and long; the difference divided by the
 difference in operations has no start-up in it.
 
-    instructions.py PROGRAM BACKENDS [--benchmark_filter=REGEX] [--json=FILE] [--ops=SHORT,LONG]"""
+    instructions.py BACKENDS [--benchmark_filter=REGEX] [--json=FILE] [--ops=SHORT,LONG]"""
 import argparse
 import glob
 import json
@@ -106,13 +106,14 @@ def backends_of(program, text):
 def arguments(words):
     parser = argparse.ArgumentParser(prog="heapgauge bench --instructions", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program")
     parser.add_argument("backends")
     parser.add_argument("--benchmark_filter", default=DEFAULT_FILTER,
                         help="instances, named without their backend")
     parser.add_argument("--json", help="write the figures there as well")
     parser.add_argument("--ops", default="2000,12000", help="iterations of the two runs")
-    return parser.parse_args(words)
+    options = parser.parse_args(words)
+    options.program = os.environ["HEAPGAUGE"]  # the program that started us says so
+    return options
 
 
 def as_text(value, digits):

@@ -266,17 +266,17 @@ static bool make_directory(struct collector *c) {
     return true;
 }
 
-/* The preload library lies in ../lib of this program, or where $HEAPGAUGE_LIBDIR says. */
+/* The preload library lies beside this program, at HG_LIBDIR_FROM_BIN, or where $HEAPGAUGE_LIBDIR says. */
 static bool find_library(struct collector *c) {
     char self[PATH_MAX / 2];
     const char *const folder = getenv("HEAPGAUGE_LIBDIR");
     if (folder && *folder) {
         snprintf(self, sizeof self, "%s/%s", folder, HG_RECORD_LIBRARY);
     } else {
-        const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 64);
+        const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 160);
         self[length > 0 ? length : 0] = '\0';
         char *const slash = strrchr(self, '/');
-        strcpy(slash ? slash : self, "/../lib/" HG_RECORD_LIBRARY);
+        strcpy(slash ? slash : self, "/" HG_LIBDIR_FROM_BIN "/" HG_RECORD_LIBRARY);
     }
     if (realpath(self, c->library) && !strpbrk(c->library, " :"))
         return true;

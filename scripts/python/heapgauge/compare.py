@@ -177,8 +177,9 @@ def expand(specs, listed):
 
 def runnable(spec):
     """The inverse of machine.portable(): a path that can be opened from here, a benchmark's name unchanged."""
-    if spec.endswith(".hgt") and not os.path.exists(spec) and (machine.REPOSITORY / spec).exists():
-        return str(machine.REPOSITORY / spec)
+    if spec.endswith(".hgt") and not os.path.exists(spec) and machine.REPOSITORY:
+        inside = machine.REPOSITORY / spec
+        return str(inside) if inside.exists() else spec
     return spec
 
 

@@ -3,6 +3,7 @@
 Every function answers from /proc and /sys, and with None where the system doesn't say.
 """
 
+import json
 import os
 import platform
 import re
@@ -11,13 +12,20 @@ from datetime import datetime
 from pathlib import Path
 
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+def find_repository(package):
+    """The checkout that `package`, the folder scripts/python/heapgauge, lies in; None when it is an installed copy
+    (which may well lie in a repository, somebody's of another kind)."""
+    root = package.parents[2]
+    return root if package == root / "scripts" / "python" / "heapgauge" else None
+
+
+REPOSITORY = find_repository(Path(__file__).resolve().parent)
 
 
 def portable(path):
     """A path as it may stand in a published result: relative to the repository if it lies there."""
     text = str(path)
-    if "/" not in text or not os.path.isabs(text):
+    if not os.path.isabs(text) or REPOSITORY is None:
         return text
     try:
         return str(Path(text).resolve().relative_to(REPOSITORY))
@@ -167,14 +175,12 @@ def now():
 
 
 def build_facts(program):
-    """Compiler and flags, from the CMake cache of the build that `program` lies in."""
-    cache = read_text(Path(program).resolve().parent.parent / "CMakeCache.txt") or ""
-    value = dict(re.findall(r"^(\w+):\w+=(.*)$", cache, re.M))
-    compiler = value.get("CMAKE_C_COMPILER")
-    kind = value.get("CMAKE_BUILD_TYPE", "")
-    flags = " ".join(filter(None, (value.get("CMAKE_C_FLAGS"), value.get(f"CMAKE_C_FLAGS_{kind.upper()}"))))
-    version = (output_of(compiler, "--version") or "").split("\n")[0] if compiler else None
-    return {"build_type": kind or None, "compiler": version or None, "cflags": flags or None}
+    """Compiler and flags, which CMake left beside the program's parts in Python, built or installed."""
+    try:
+        found = json.loads(read_text(Path(program).parent.parent / "share/heapgauge/build.json") or "{}")
+    except ValueError:
+        found = {}
+    return {key: found.get(key) or None for key in ("build_type", "compiler", "cflags")}
 
 
 def facts(program, repository):
@@ -183,7 +189,7 @@ def facts(program, repository):
     affinity = sorted(os.sched_getaffinity(0))
     found = {
         "harness_version": (output_of(program, "--version") or "").split("\n")[0] or None,
-        "git_sha": output_of("git", "rev-parse", "HEAD", cwd=repository),
+        "git_sha": repository and output_of("git", "rev-parse", "HEAD", cwd=repository),
         **build_facts(program),
         "libc": " ".join(platform.libc_ver()).strip() or None,
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",

@@ -1,0 +1,60 @@
+/* Where the program's parts in Python lie, and how one is started. */
+#include "command.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PATH_SIZE = 4096 };
+
+/* Beside the program: the same way from its folder in the build tree and installed, so both can be moved. */
+static bool beside_program(const char *program, const char *part, char out[PATH_SIZE]) {
+    const char *slash = strrchr(program, '/');
+    int folder_length = slash ? (int)(slash - program) : 0;
+    int length =
+        snprintf(out, PATH_SIZE, "%.*s/" HG_DATADIR_FROM_BIN "/%s", folder_length, program, part);
+    return length > 0 && length < PATH_SIZE;
+}
+
+/* The words Python is started with; NULL without memory. The caller frees the array. */
+static char **python_words(char *script, int argc, char **argv) {
+    static char interpreter[] = HG_PYTHON, module_option[] = "-m", package[] = "heapgauge";
+    char **words = calloc((size_t)argc + 4, sizeof *words), **next = words;
+    if (!words)
+        return NULL;
+    *next++ = interpreter;
+    if (script) {
+        *next++ = script;
+    } else {
+        *next++ = module_option;
+        *next++ = package;
+    }
+    memcpy(next, argv, (size_t)argc * sizeof *argv);
+    return words;
+}
+
+int hg_run_python(const char *command, const char *script, int argc, char **argv) {
+    char self[PATH_SIZE], folder[PATH_SIZE], file[PATH_SIZE];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[length > 0 ? length : 0] = '\0';
+    const char *directory = getenv("HEAPGAUGE_PYTHON_DIR");
+    if (!beside_program(self, "python", folder) ||
+        !beside_program(self, script ? script : "", file))
+        return hg_usage_error(command, "%s: this path is too long to find the program's parts by",
+                              self);
+    const char *needed = script ? file : directory ? directory : folder;
+    if (access(needed, R_OK) != 0)
+        return hg_usage_error(command, "%s is missing; it belongs to the program: install it again",
+                              needed);
+    setenv("HEAPGAUGE", self, 1);
+    setenv("PYTHONPATH", directory ? directory : folder, 1);
+    char **words = python_words(script ? file : NULL, argc, argv);
+    if (!words)
+        return hg_usage_error(command, "cannot start: out of memory");
+    execv(HG_PYTHON, words);
+    free(words);
+    return hg_usage_error(command, "cannot start %s: %s; install it with: apt-get install python3",
+                          HG_PYTHON, strerror(errno));
+}
