@@ -131,6 +131,41 @@ def cell():
     return 0
 
 
+def log_run(word):
+    with open(os.environ["FAKE_LOG"] + ".extras", "a") as log:
+        log.write(f"{word} {option('backend')}\n")
+
+
+def frag():
+    """Two adversaries, more samples than are kept, the greatest between two that are."""
+    log_run("frag")
+    backend = option("backend")
+    if fault("frag", backend) == "dies":
+        os.kill(os.getpid(), 11)
+    runs = []
+    for adversary, peak in (("robson", 40 << 20), ("aging", 30 << 20)):
+        samples = [{"operation": i, "live_bytes": 1 << 20, "rss_bytes": peak if i == 997 else 2 << 20, "usable_bytes": 1 << 20}
+                   for i in range(1000)]
+        runs.append({"adversary": adversary, "backend": backend, "backend_path": "/usr/lib/libfake.so", "status": "ok",
+                     "operations": 1000, "overhead": 1.25, "internal": 0.05, "external": 0.2, "overhead_worst": 3.5,
+                     "rss_peak_per_live_peak": 2.5, "bound_forced": 7.0, "bound_first_fit": 13.0, "at_rss_peak": samples[997],
+                     "at_live_peak": samples[0], "at_worst": samples[997], "samples": samples,
+                     "retention": [{"after_s": 0.0, "rss_bytes": peak // 2}, {"after_s": 1.0, "rss_bytes": peak // 4}]})
+    write({"frag_version": 1, "runs": runs})
+    return 0
+
+
+def fuzz():
+    log_run("fuzz")
+    backend = option("backend")
+    found = [{"item": "C30", "shape": "A", "times": 3, "operations": 1, "path": "/tmp/x", "text": "aligned to 128 only"}]
+    write({"seed": 1, "cells": [
+        {"backend": backend, "target": "libc", "run": True, "inputs": 10, "operations": 1000, "checks": 4000,
+         "cpu_seconds": float(option("time")), "quality": 0, "waived": 2, "findings": found if backend == "mimalloc" else []},
+        {"backend": backend, "target": "core_inside", "run": False, "why": "core only", "findings": []}]})
+    return 1 if backend == "mimalloc" else 0
+
+
 def main():
     word = sys.argv[1]
     if word == "--version":
@@ -139,7 +174,7 @@ def main():
     if word == "bench":
         print("pair/backend:system/size:64\npair/backend:system/size:1024\nlarson/backend:system/threads:2")
         return 0
-    return {"backends": backends, "check": check, "cell": cell}[word]()
+    return {"backends": backends, "check": check, "cell": cell, "frag": frag, "fuzz": fuzz}[word]()
 
 
 sys.exit(main())

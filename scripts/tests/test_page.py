@@ -51,7 +51,7 @@ def test_the_page_carries_every_sample(html, measured):
 def test_names_from_outside_cannot_break_out_of_the_page(tmp_path):
     """A workload's or an error's text is text, wherever it lands."""
     evil = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>"
-    html = publish_synthetic(tmp_path / "evil", workloads=(evil,), detail=evil)
+    html = publish_synthetic(tmp_path / "evil", workloads=(evil, "$x$ \\frac"), detail=evil)
     assert "<script>document.title" not in html and "<img" not in html
     assert embedded(html)["workloads"][0]["name"] == evil
 

@@ -199,7 +199,7 @@ def widest_interval(plan, rounds):
 
 # ---- the model ----
 
-def build(plan, backends, verdicts, context, rounds, name="", counts=()):
+def build(plan, backends, verdicts, context, rounds, name="", counts=(), frag=(), fuzz=()):
     """The whole model of one results folder."""
     samples, results = gather(rounds), by_cell(rounds)
     count_of = {(c["workload"], c["backend"]): c for c in counts}
@@ -243,8 +243,16 @@ def build(plan, backends, verdicts, context, rounds, name="", counts=()):
         "seeded_verdicts": [{"backend": v["backend"], "verdict": v["verdict"], "item": v.get("item"),
                              "operation": v.get("operation"), "detail": str(v.get("detail") or "")}
                             for v in verdicts if v["workload"] == SEEDED],
+        "frag": by_adversary(frag),
+        "fuzz": list(fuzz),
         "findings": find(workloads, cells),
     }
+
+
+def by_adversary(frag):
+    """Rows of fragmentation, all backends of an adversary together."""
+    order = list(dict.fromkeys(row.get("adversary") for row in frag))
+    return sorted(frag, key=lambda row: order.index(row.get("adversary")))
 
 
 def describe_workload(workload, plan, samples):

@@ -1,7 +1,7 @@
 """`heapgauge compare`: measures workloads on backends, in interleaved rounds of fresh processes.
 
 Stages, each kept on disk as it ends and skipped when resumed: plan, oracle verdicts, proof of the calls
-(counts), iterations, rounds, report.
+(counts), iterations, rounds, fragmentation and fuzzing where asked for, report.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from . import analysis, hyperfine, machine, plan as plans, report, store
+from . import analysis, extras, hyperfine, machine, plan as plans, report, store
 from .errors import EXIT_FINDING, EXIT_WELL, Trouble
 
 PLAN_VERSION = 1
@@ -58,6 +58,10 @@ def parse(argv):
     parser.add_argument("--budget", type=float, metavar="S",
                         help="seconds for rounds: adds rounds until every interval is within "
                              f"+-{TARGET_WIDTH:.0%}% or the time is spent")
+    parser.add_argument("--frag", action="store_true",
+                        help="also fragmentation: every adversary of `heapgauge frag` on every backend")
+    parser.add_argument("--fuzz", type=float, metavar="S",
+                        help="also what the fuzzer finds in S seconds for each backend and target")
     return parser.parse_args(argv)
 
 
@@ -198,6 +202,8 @@ def make_plan(options, program, known):
         "quick": options.quick,
         "rounds": options.rounds or (ROUNDS_QUICK if options.quick else ROUNDS),
         "budget_s": options.budget,
+        "frag": options.frag,
+        "fuzz_s": options.fuzz,
         "timeout_s": options.timeout or 60.0,
         "memory_bytes": memory,
         "baseline": plans.backend_label(baseline),
@@ -239,7 +245,8 @@ def resume_plan(folder, options, program):
             if not same:
                 raise Trouble(f"{workload['spec']}: not the trace this run began with: start a new folder")
     for key, value in (("rounds", options.rounds), ("timeout_s", options.timeout),
-                       ("memory_bytes", options.memory), ("budget_s", options.budget)):
+                       ("memory_bytes", options.memory), ("budget_s", options.budget), ("frag", options.frag or None),
+                       ("fuzz_s", options.fuzz)):
         if value is not None:
             plan[key] = value
     return plan
@@ -555,6 +562,7 @@ def main(argv):
     rounds_before = len(folder.read_rounds())
     rounds = run_rounds(folder, plan, program, out, counts)
     write_context(folder, program, known, plan, before, rounds_before, rounds)
+    extras.run_all(folder, plan, program, say)
 
     model = report.publish(folder)
     print(report.table_text(model))

@@ -26,10 +26,11 @@ def load(folder):
         context = folder.read_json("context.json")
     else:
         context = {}  # the run was stopped before its first session ended
-    counts = folder.read_json("counts.json") if folder.exists("counts.json") or "counts.json" in folder.sums else []
+    more = {name: folder.read_json(f"{name}.json") if folder.exists(f"{name}.json") or f"{name}.json" in folder.sums else []
+            for name in ("counts", "frag", "fuzz")}
     try:
         return analysis.build(plan, folder.read_json("backends.json"), verdicts, context, rounds,
-                              name=folder.path.resolve().name, counts=counts)
+                              name=folder.path.resolve().name, **more)
     except (KeyError, TypeError, AttributeError, StopIteration) as error:
         raise Trouble(f"{folder.path}: its files do not fit together ({type(error).__name__}: {error}): made "
                       "by another version of heapgauge?") from None

@@ -333,5 +333,20 @@ def scaling(model):
     return panels(model, list(families), draw, "threads", "million operations/s", "Grey line: as many threads as processors.")
 
 
+def frag(model):
+    """Resident memory under each adversary, over operations."""
+    rows = {(row["adversary"], row["backend"]): row["curve"] for row in model["frag"] if row.get("curve")}
+
+    def draw(axes, adversary, backend, style):
+        found = rows.get((adversary, backend))
+        if found:
+            for key, more in (("live_bytes", {"color": "#c3cad1", "linewidth": 2, "zorder": 0}),
+                              ("rss_bytes", {**style, "marker": None, "linewidth": 1.1})):
+                axes.plot(found["operation"], [v / (1 << 20) for v in found[key]], **more)
+
+    names = list(dict.fromkeys(adversary for adversary, _ in rows))
+    return panels(model, names, draw, "operations", "resident, MiB", "Grey: bytes requested and not yet freed.")
+
+
 FIGURES = {"intervals": intervals, "heat": heat, "heat-memory": heat_memory, "front": front, "footprint": footprint,
-           "latency": latency, "footprint-over-time": time_line, "scaling": scaling}
+           "latency": latency, "footprint-over-time": time_line, "scaling": scaling, "frag": frag}

@@ -9,8 +9,8 @@ LEFT = ("workload", "backend", "verdict")
 
 def render(model):
     """The whole document."""
-    parts = [heading(model), noise(model), main_table(model), means_table(model), exclusions(model), promises(model),
-             reading_guide(model)]
+    parts = [heading(model), noise(model), main_table(model), means_table(model), exclusions(model), frag_table(model),
+             promises(model), fuzz_table(model), reading_guide(model)]
     return "\n".join(part for part in parts if part)
 
 
@@ -112,6 +112,27 @@ def exclusions(model):
         return ""
     lines = [f"- {c['backend']} on {c['workload']}: {words.excluded(c)}" for c in gone]
     return "Without a number:\n\n" + "\n".join(lines) + "\n"
+
+
+def frag_table(model):
+    """Fragmentation: every adversary on every backend."""
+    if not model["frag"]:
+        return ""
+    header = ["adversary", "backend", "rss / live", "internal", "external", "worst", "peak rss / peak live", "bound: forced",
+              "bound: first fit", "kept after 1 s"]
+    rows = [words.frag_cells(row) for row in model["frag"]]
+    return ("Fragmentation (`heapgauge frag`): resident over live bytes when most was live, its parts (usable but not "
+            "requested; the rest), the worst moment, Robson's bounds, and what is still resident after everything was "
+            "freed, as a share of the peak:\n\n" + aligned(header, rows, ("adversary", "backend")))
+
+
+def fuzz_table(model):
+    """What the fuzzer found: a row for each backend and target that ran."""
+    rows = [words.fuzz_cells(row) for row in model["fuzz"] if row.get("run", True)]
+    if not rows:
+        return ""
+    header = ["backend", "target", "operations", "checks", "CPU s", "found"]
+    return "The fuzzer (`heapgauge fuzz`):\n\n" + aligned(header, rows, ("backend", "target", "found"))
 
 
 def promises(model):

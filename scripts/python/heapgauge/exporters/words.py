@@ -52,3 +52,25 @@ def shown_name(cell):
 def version(backend):
     """A backend's version without the commit that some libraries append."""
     return re.sub(r"-\d+-g[0-9a-f]+$", "", backend.get("version") or "")
+
+
+def kept(row, after_s):
+    """What of the peak is still resident so long after everything was freed, as a fraction; None if not told."""
+    found = [r["rss_bytes"] for r in row.get("retention", []) if r["after_s"] == after_s]
+    return found[0] / row["at_rss_peak"]["rss_bytes"] if found and row["at_rss_peak"]["rss_bytes"] else None
+
+
+def frag_cells(row):
+    """A row of fragmentation as text, or its status."""
+    if row["status"] != "ok":
+        return [row.get("adversary", "all"), row["backend"], row["status"], *[""] * 7]
+    keys = ("overhead", "internal", "external", "overhead_worst", "rss_peak_per_live_peak", "bound_forced", "bound_first_fit")
+    return [row["adversary"], row["backend"], *(f"{row[k]:.2f}" for k in keys), percent(kept(row, 1))]
+
+
+def fuzz_cells(row):
+    """A row of the fuzzer's as text."""
+    if "target" not in row:
+        return [row["backend"], "all", "", "", "", f"{row.get('status')}: {row.get('detail', '')}"]
+    found = "; ".join(f"{f['item']}: {f['text']}" for f in row["findings"]) or "nothing"
+    return [row["backend"], row["target"], f"{row['operations']:,}", f"{row['checks']:,}", number(row["cpu_seconds"]), found]

@@ -489,6 +489,7 @@ function drawMemory() {
 
 // A section that is there only where the results hold its data; with a choice of workload.
 function optional(id, choices, render) {
+  if (!$(id)) return;
   $(id).hidden = !choices.length;
   if (!choices.length) return;
   const select = $(`${id}-workload`);
@@ -516,6 +517,12 @@ function drawOptional() {
     const f = at(w, b).cell.footprint_over_time;
     return { name: b, pointRadius: 0, data: f.seconds.map((s, i) => ({ x: s, y: f.rss_bytes[i] / (1 << 20) })) };
   }), axis("seconds"), axis("resident, MiB", { beginAtZero: true })));
+  optional("frag", [...new Set(data.frag.map((r) => r.adversary))].filter(Boolean), (name) => drawLines("frag", [
+    ...here().map((b) => [b, data.frag.find((r) => r.backend === b && r.adversary === name && r.curve)]).filter(([, r]) => r)
+      .map(([b, r]) => ({ name: b, pointRadius: 0, data: r.curve.operation.map((o, i) => ({ x: o, y: r.curve.rss_bytes[i] / (1 << 20) })) })),
+    ...data.frag.filter((r) => r.adversary === name && r.curve).slice(0, 1).map((r) => ({ name: "live", label: "live (requested)", pointRadius: 0, borderColor: "#98a3b0", borderDash: [], borderWidth: 4, order: 9,
+      data: r.curve.operation.map((o, i) => ({ x: o, y: r.curve.live_bytes[i] / (1 << 20) })) })),
+  ], axis("operations", { ticks: { callback: (v) => v.toLocaleString("en-US") } }), axis("resident, MiB", { beginAtZero: true })));
   const family = (name) => name.replace(/\/threads:\d+/, ""), threads = (name) => Number((name.match(/\/threads:(\d+)/) || [])[1]);
   const families = [...new Set(data.workloads.map((w) => family(w.name)))].filter((f) => data.workloads.filter((w) => family(w.name) === f && threads(w.name)).length > 1);
   optional("scaling", families, (f) => drawLines("scaling", here().map((b) => ({ name: b,
