@@ -40,7 +40,8 @@ def test_they_can_be_added_to_a_run_that_ended(bench):
 def test_a_backend_that_dies_there_is_told(bench):
     bench.config = {"noise": 0.001, "fault": {"frag on core": "dies"}}
     status, out, err = bench.compare("--frag", "--rounds=6")
-    assert status == 0 and "| error" in out
+    assert status == 0, err
+    assert "| error" in out
     row = next(r for r in bench.read("results.json")["frag"] if r["backend"] == "core")
     assert row["status"] == "error" and "-11" in row["detail"]
 
