@@ -14,7 +14,8 @@ static const char usage[] =
     "by address), that file's SHA-256, what it promises and which functions it has. Without a name: all\n"
     "that Heapgauge knows. A BACKEND is a name, or a path to any malloc library.\n\n"
     "  --json    as JSON\n"
-    "  --faults  the bugs that can be planted in front of a backend: fault-NAME:BACKEND\n";
+    "  --faults  the bugs that can be planted in front of a backend: fault-NAME:BACKEND\n\n"
+    "Exit status: 0 listed, 2 usage, or a BACKEND that can't be loaded.\n";
 
 static const char *zero_policy_name(enum hg_zero_policy policy) {
     switch (policy) {

@@ -17,7 +17,8 @@ static const char usage[] =
     "  --no-touch          do not write to the blocks\n"
     "  --cut-ok            play what there is of a cut trace\n"
     "  --timeout=S         seconds (600)\n"
-    "  --memory=BYTES      resident memory the child may take (three quarters of what is free)\n";
+    "  --memory=BYTES      resident memory the child may take (three quarters of what is free)\n\n"
+    "Exit status: 0 played, 1 the allocator crashed, hung or took too much memory, 2 usage or environment.\n";
 
 struct replay {
     struct hg_session_options stream;

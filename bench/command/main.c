@@ -60,6 +60,10 @@ static const char *command_name(size_t index) {
 }
 
 static int run(const struct command *command, int argc, char **argv) {
+    static char name[32]; /* what getopt_long begins its messages with */
+    snprintf(name, sizeof name, "heapgauge %s", command->name);
+    if (command->run)
+        argv[0] = name;
     return command->run ? command->run(argc, argv) : hg_run_python(argv[0], NULL, argc, argv);
 }
 

@@ -51,7 +51,8 @@ static const char usage[] =
     "  -q, --quiet            print nothing but errors\n"
     "  -h, --help\n"
     "A trace holds sizes, alignments, order and thread numbers; never content, addresses, arguments or\n"
-    "environment. Exit status: COMMAND's own; 128+n if signal n ended it; 2: could not record.\n";
+    "environment.\n"
+    "Exit status: COMMAND's own; 128+n if signal n ended it; 2 could not record.\n";
 
 struct options {
     const char *output, *program, *control_file;

@@ -26,7 +26,8 @@ static const char usage[] =
     "  --to=trace    a trace\n"
     "  --from=N      begin with operation N (0); what lives there is allocated first\n"
     "  --count=N     N operations (all)\n"
-    "Inputs for the fuzz targets are made of traces by fuzz_seeds (fuzz/README.md).\n";
+    "Inputs for the fuzz targets are made of traces by fuzz_seeds (fuzz/README.md).\n"
+    "Exit status: 0 done, 2 usage, or a trace that can't be read.\n";
 
 struct options {
     const char *to, *output, *trace;

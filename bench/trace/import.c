@@ -22,7 +22,8 @@ static const char usage[] =
     "  --from=text       what `heapgauge show` prints\n"
     "Without --from the first line tells which.\n"
     "What the log does not say, the trace does not hold: mtrace and heaptrack have neither alignments nor\n"
-    "threads. Frees of blocks that were not seen made are left out and counted.\n";
+    "threads. Frees of blocks that were not seen made are left out and counted.\n"
+    "Exit status: 0 done, 2 usage, or a log that can't be read.\n";
 
 struct options {
     const char *from, *file, *output;

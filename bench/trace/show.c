@@ -29,7 +29,8 @@ static const char usage[] =
     "  --number      begin each line with the operation's index\n"
     "  --header      print header and totals only\n"
     "  --parse=TEXT  make a trace of a text instead (-: standard input)\n"
-    "  -o T.hgt      where to\n";
+    "  -o T.hgt      where to\n"
+    "Exit status: 0 done, 2 usage, or a trace or text that can't be read.\n";
 
 struct options {
     uint64_t from, count;

@@ -28,7 +28,8 @@ static const char usage[] =
     "  --points=N    live bytes at about N points (20; in a plot 400)\n"
     "  --plot=FILE   a picture (SVG) of live bytes, sizes and lifetimes, instead\n"
     "Sizes and lifetimes are counted in classes of powers of two; a lifetime is the number of operations\n"
-    "from a block's allocation to its free.\n";
+    "from a block's allocation to its free.\n"
+    "Exit status: 0 done, 2 usage, or a trace that can't be read.\n";
 
 /* ---- text ---- */
 

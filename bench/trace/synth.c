@@ -18,11 +18,12 @@ static const char usage[] =
     "usage: heapgauge synth T.hgt -o S.hgt [--ops=N] [--seed=N] [--fit] [--backend=A,B]\n"
     "Makes a trace of any length that resembles T.hgt: sizes, alignments, lifetimes by size,\n"
     "reallocations, threads and hand-over between them, live bytes over time.\n"
-    "  --ops=N          operations (as many as T.hgt has); k, M, G: thousands\n"
+    "  --ops=N          operations (as many as T.hgt has); 10k, 5M, 1G are understood\n"
     "  --seed=N         another stream of the same model (1)\n"
     "  --fit            say how far the two are apart\n"
     "  --backend=A,B    ... and replay both on these allocators (three times in turn; medians)\n"
-    "Memory depends on neither length, but on the blocks that live at a time.\n";
+    "Memory depends on neither length, but on the blocks that live at a time.\n"
+    "Exit status: 0 done, 2 usage, or a trace that can't be read.\n";
 
 struct options {
     const char *trace, *output, *backends;

@@ -57,6 +57,18 @@ install(FILES ${CMAKE_CURRENT_SOURCE_DIR}/bench/instructions/instructions.py
 install(DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/results/schema DESTINATION ${HG_DATA_DIR}
   COMPONENT program)
 
+# Of a debug build there are none (target `manual` makes them).
+foreach(page man1:${CMAKE_INSTALL_MANDIR} bash:${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+    zsh:${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions fish:${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+  string(REPLACE ":" ";" page ${page})
+  list(GET page 0 folder)
+  list(GET page 1 destination)
+  if(folder STREQUAL "man1")
+    set(destination ${destination}/man1)
+  endif()
+  install(DIRECTORY ${CMAKE_BINARY_DIR}/manual/${folder}/ DESTINATION ${destination} COMPONENT program OPTIONAL)
+endforeach()
+
 # What built it: part of every result's provenance.
 string(TOUPPER "${CMAKE_BUILD_TYPE}" HG_KIND)
 string(STRIP "${CMAKE_C_FLAGS} ${CMAKE_C_FLAGS_${HG_KIND}}" HG_BUILD_FLAGS)
