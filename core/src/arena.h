@@ -27,11 +27,30 @@ enum {
     HG__PAGE = 4096, /* what holes are made of; larger system pages only disable them */
 };
 
-/* map[g]: 0 nothing, a class (any thread may cache the slot), owner << 8 | class (only threads of
- * that heap may), or large. A slot below a cache line belongs to its heap, lest threads share a
- * line. */
+/* map[g]: 0 nothing, large, or of a slab
+ *
+ *    | 0 | complement of owner : 6 | owner : 6 | class : 8 | 0 : 4 |
+ *
+ * where both owner fields are 0 if any thread may cache the slots, else the index of the heap whose
+ * threads may: a slot below a cache line belongs to its heap, lest threads share a line. A thread
+ * masks its own heap's two fields out; then the entry is the offset of the class's bin iff it may
+ * cache the slot, for another heap differs in a bit of one field or the other. */
 #define HG__MAP_LARGE UINT32_MAX
-enum { HG__SHARED_SIZE_MIN = 64 };
+enum { HG__SHARED_SIZE_MIN = 64, HG__MAP_CLASS_SHIFT = 4, HG__HEAP_BITS = 6, HG__HEAPS_MAX = 64 };
+
+static inline uint32_t hg__map_owner(unsigned heap) {
+    return (heap | (HG__HEAPS_MAX - 1 - heap) << HG__HEAP_BITS) << (HG__MAP_CLASS_SHIFT + 8);
+}
+
+/* The class of an entry; no class (at least HG_CLASS_COUNT) iff it is large. */
+static inline unsigned hg__map_class(uint32_t entry) {
+    return entry >> HG__MAP_CLASS_SHIFT & 0xff;
+}
+
+/* The entry of a slab of `class`, of slots of `size` bytes. */
+static inline uint32_t hg__map_entry(unsigned class, size_t size, unsigned heap) {
+    return class << HG__MAP_CLASS_SHIFT | (size < HG__SHARED_SIZE_MIN ? hg__map_owner(heap) : 0);
+}
 
 enum hg__run_kind { HG__FREE, HG__SLAB, HG__LARGE, HG__META };
 
@@ -116,6 +135,17 @@ static inline void hg__map_set(struct hg__arena *a, size_t g, uint32_t entry) {
 
 static inline size_t hg__committed(const struct hg__arena *a) {
     return __atomic_load_n(&a->committed, __ATOMIC_RELAXED);
+}
+
+/* True iff granule `g` is below hg__committed(). */
+static inline bool hg__is_committed(const struct hg__arena *a, size_t g) {
+#if defined(__x86_64__) && defined(__LP64__)
+    bool below; /* compilers load an atomic into a register first: one instruction of free's */
+    __asm__("cmp %2, %1" : "=@ccb"(below) : "r"(g), "m"(a->committed));
+    return below;
+#else
+    return g < hg__committed(a);
+#endif
 }
 
 /* Bytes of a slab's bitmap never exceed a granule of 16-byte slots. */

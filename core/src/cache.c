@@ -19,8 +19,8 @@ static void *no_cells[2];
     {                                                                                              \
         [0 ... HG__BIN_COUNT - 1] = { &no_cells[1], &no_cells[1] }                                 \
     }
-static struct hg__cache boot = {.bins = NO_BINS};
-static struct hg__cache dead = {.bins = NO_BINS};
+static struct hg__cache boot = {.bins = NO_BINS, .foreign = UINT32_MAX};
+static struct hg__cache dead = {.bins = NO_BINS, .foreign = UINT32_MAX};
 __thread struct hg__cache *hg__thread = &boot;
 
 static struct hg__heap main_heaps[HG__HEAPS_MAX];
@@ -164,6 +164,9 @@ static struct hg__cache *cache_make(void) {
         cache->bins[i].top = bin_bottom(cache, i);
         cache->bins[i].limit = cache->bins[i].top + limit;
     }
+    for (size_t step = 0; step < HG__FAST_STEPS; step++)
+        cache->bin_of_step[step] =
+            (uint16_t)(hg__class_of((step + 1) * HG__STEP) * sizeof(struct hg__bin));
     cache->next = all_caches;
     all_caches = cache;
     return cache;
@@ -201,7 +204,7 @@ static bool attach(void) {
         cache = cache_make();
     if (cache) {
         cache->heap = &main_heaps[next_heap++ % hg__main.heap_count];
-        cache->owner_tag = (cache->heap->index + 1) << 8;
+        cache->foreign = ~hg__map_owner(cache->heap->index);
     }
     hg__unlock(&registry_lock);
     if (cache) {

@@ -28,8 +28,9 @@ struct hg__bin {
 
 struct hg__cache {
     struct hg__bin bins[HG__BIN_COUNT];
-    uint32_t owner_tag; /* map entries of slots that only this heap's threads cache: tag | class */
-    bool draining[HG__BIN_COUNT]; /* the bin is kept short: see hg__heap_put */
+    uint32_t foreign; /* of a map entry, all bits but those that say: of this thread's heap */
+    uint16_t bin_of_step[HG__FAST_STEPS]; /* offset of the bin for a size, in steps */
+    bool draining[HG__BIN_COUNT];         /* the bin is kept short: see hg__heap_put */
     struct hg__heap *heap;
     struct hg__cache *next;      /* all caches ever made */
     struct hg__cache *next_idle; /* those without a thread */
@@ -38,10 +39,10 @@ struct hg__cache {
 extern HG_HIDDEN __thread struct hg__cache *hg__thread __attribute__((tls_model("initial-exec")));
 
 static inline void *hg__bin_pop(struct hg__bin *bin) {
-    void **top = bin->top - 1;
-    void *p = *top;
+    void **top = bin->top;
+    void *p = top[-1];
     if (HG_LIKELY(p != NULL))
-        __atomic_store_n(&bin->top, top, __ATOMIC_RELAXED);
+        __atomic_store_n(&bin->top, top - 1, __ATOMIC_RELAXED);
     return p;
 }
 
@@ -50,21 +51,23 @@ static inline void *hg__cache_pop(unsigned class) {
     return hg__bin_pop(&hg__thread->bins[class]);
 }
 
-/* The last byte of a slot for `size` and `align`: that size rounded up to a multiple of `align` and of
- * the step between classes, less 1. Rounding down by one first takes a single operation, and sends
- * size 0 and all that wraps to where large sizes go: the slow path. */
-static inline size_t hg__slot_last(size_t size, size_t align) {
-    return (size - 1) | (align - 1) | (HG__STEP - 1);
+/* The bin whose offset a map entry or bin_of_step tells. */
+static inline struct hg__bin *hg__bin_at(struct hg__cache *cache, size_t offset) {
+    return (struct hg__bin *)(void *)((char *)cache + offset);
 }
 
-/* The bin of slots whose last byte is `slot_last` < HG__LINEAR_MAX. A bin is as long as the step
- * between classes, so that the size is already the bin's offset: no shift there and back. */
-static inline struct hg__bin *hg__bin_of(struct hg__cache *cache, size_t slot_last) {
-    if (sizeof(struct hg__bin) != HG__STEP)
-        return &cache->bins[(slot_last + 1) / HG__STEP];
-    char *at = (char *)cache->bins + slot_last;
-    __asm__("" : "+r"(at)); /* else the compiler adds the 1 in an instruction of its own */
-    return (struct hg__bin *)(void *)(at + 1);
+/* Which step of HG__STEP bytes the last byte of a slot for `size` and `align` lies in: the size
+ * rounded up to a multiple of `align`, less 1. Rounding down by one first takes a single operation,
+ * and sends size 0 and all that wraps to where large sizes go: the slow path. */
+static inline size_t hg__last_step(size_t size, size_t align) {
+    size_t step = ((size - 1) | (align - 1)) / HG__STEP;
+    __asm__("" : "+r"(step)); /* else the compiler keeps both this and what it divided */
+    return step;
+}
+
+/* The bin for such a step < HG__FAST_STEPS. */
+static inline struct hg__bin *hg__bin_of(struct hg__cache *cache, size_t step) {
+    return hg__bin_at(cache, cache->bin_of_step[step]);
 }
 
 /* Puts a slot into a bin; false iff the bin is full. */
@@ -92,11 +95,11 @@ void *hg__realloc(void *p, size_t old_size, size_t align, size_t new_size);
 /* A block of the process-wide instance for a size and a power of two. NULL iff there is no memory.
  */
 static inline void *hg__alloc(size_t size, size_t align) {
-    size_t slot_last = hg__slot_last(size, align);
-    if (HG_LIKELY(slot_last < HG__LINEAR_MAX)) {
-        void *p = hg__bin_pop(hg__bin_of(hg__thread, slot_last));
+    size_t step = hg__last_step(size, align);
+    if (HG_LIKELY(step < HG__FAST_STEPS)) {
+        void *p = hg__bin_pop(hg__bin_of(hg__thread, step));
         if (HG_LIKELY(p != NULL)) {
-            hg__harden_alloc(&hg__main.arena, p, hg__class_of(slot_last + 1));
+            hg__harden_alloc(&hg__main.arena, p, hg__class_of((step + 1) * HG__STEP));
             return p;
         }
     }
@@ -109,11 +112,10 @@ static inline void hg__free(void *p) {
     if (HG_HARDENED && p)
         hg__harden_free(&hg__main.arena, p, HG__ANY_CLASS);
     size_t g = ((uintptr_t)p - hg__main.arena.base) >> HG__GRANULE_SHIFT;
-    if (HG_LIKELY(g < hg__committed(&hg__main.arena))) {
-        uint32_t class = hg__map_get(&hg__main.arena, g);
-        if (HG_UNLIKELY(class >= HG_CLASS_COUNT))
-            class ^= cache->owner_tag;
-        if (HG_LIKELY(class < HG_CLASS_COUNT && hg__cache_push(cache, class, p)))
+    if (HG_LIKELY(hg__is_committed(&hg__main.arena, g))) {
+        uint32_t offset = hg__map_get(&hg__main.arena, g) & cache->foreign;
+        if (HG_LIKELY(offset < HG_CLASS_COUNT * sizeof(struct hg__bin) &&
+                      hg__bin_push(hg__bin_at(cache, offset), p)))
             return;
     }
     hg__free_slow(p);
@@ -121,9 +123,9 @@ static inline void hg__free(void *p) {
 
 /* Frees a block by its layout alone: no metadata is read. */
 static inline void hg__free_sized(void *p, size_t size, size_t align) {
-    size_t slot_last = hg__slot_last(size, align);
-    if (HG_LIKELY(p && slot_last < HG__LINEAR_MAX && !HG_HARDENED &&
-                  hg__bin_push(hg__bin_of(hg__thread, slot_last), p)))
+    size_t step = hg__last_step(size, align);
+    if (HG_LIKELY(p && step < HG__FAST_STEPS && !HG_HARDENED &&
+                  hg__bin_push(hg__bin_of(hg__thread, step), p)))
         return;
     hg__free_sized_slow(p, size, align);
 }

@@ -19,6 +19,8 @@ enum {
     HG__LINEAR_MAX = 512,
     HG__SMALL_MAX = 32768,
     HG__LINEAR_COUNT = HG__LINEAR_MAX / HG__STEP,
+    HG__FAST_MAX = 8192, /* up to here a table tells the class */
+    HG__FAST_STEPS = HG__FAST_MAX / HG__STEP,
 };
 
 /* Class for `size` <= HG__SMALL_MAX. Class 0 for size 0: its cache bin is always empty and full, so

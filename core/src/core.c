@@ -100,11 +100,12 @@ static void free_by_map(struct hg_core *core, void *p) {
     if (g >= hg__committed(a)) /* not ours: perhaps of another heap in the process, so let it be */
         return;
     uint32_t entry = hg__map_get(a, g);
-    unsigned class = entry & 0xff;
+    unsigned class = hg__map_class(entry);
     if (entry == HG__MAP_LARGE && p == hg__address(a, g)) {
         hg__arena_give(a, g);
     } else if (class > 0 && class < HG_CLASS_COUNT) {
-        bool remote = core == &hg__main && entry >> 8 && entry >> 8 != hg__thread->owner_tag >> 8;
+        bool remote =
+            core == &hg__main && (entry & hg__thread->foreign) != class << HG__MAP_CLASS_SHIFT;
         free_small(core, p, remote ? HG__OUTBOX : class);
     } else {
         hg__die("invalid free of", p, "not the start of a block");
@@ -139,7 +140,7 @@ static size_t usable_size(const struct hg_core *core, const void *p) {
     uint32_t entry = hg__map_get(a, g);
     if (entry == HG__MAP_LARGE)
         return (size_t)hg__run(a, g)->length << a->shift;
-    return (entry & 0xff) < HG_CLASS_COUNT ? hg__class_size(entry & 0xff) : 0;
+    return hg__map_class(entry) < HG_CLASS_COUNT ? hg__class_size(hg__map_class(entry)) : 0;
 }
 
 /* May a slot of class `has` stay where it is as one of class `wants`? A sized free will later put
@@ -187,7 +188,7 @@ static void *resize(struct hg_core *core, void *p, size_t old_size, size_t align
             return p;
         return large_move(core, p, keep, align, size);
     }
-    if (!large && class && may_stay(hg__map_get(a, g) & 0xff, class)) {
+    if (!large && class && may_stay(hg__map_class(hg__map_get(a, g)), class)) {
         hg__harden_resize(a, p, class);
         return p;
     }
@@ -229,7 +230,7 @@ void *hg__alloc_slow(size_t size, size_t align) {
 }
 
 void *hg__alloc_zeroed(size_t size, size_t align) {
-    if (size > HG__LINEAR_MAX)
+    if (size > HG__FAST_MAX)
         return alloc_zeroed(&hg__main, size, align);
     void *p = hg__alloc(size, align);
     return p ? memset(p, 0, size) : p;
@@ -267,7 +268,7 @@ static void *resize_small(void *p, unsigned has, size_t keep, size_t new_size) {
 void *hg__realloc(void *p, size_t old_size, size_t align, size_t new_size) {
     size_t g = hg__granule(&hg__main.arena, p);
     if (g < hg__committed(&hg__main.arena) && align <= HG__STEP && new_size - 1 < HG__SMALL_MAX) {
-        unsigned has = hg__map_get(&hg__main.arena, g) & 0xff;
+        unsigned has = hg__map_class(hg__map_get(&hg__main.arena, g));
         size_t usable = has < HG_CLASS_COUNT ? hg__class_size(has) : 0;
         if (usable)
             return resize_small(p, has, old_size < usable ? old_size : usable, new_size);

@@ -14,7 +14,7 @@ static size_t fill_size(const struct hg__arena *a, const void *p) {
     uint32_t entry = hg__map_get(a, hg__granule(a, p));
     if (entry == HG__MAP_LARGE || entry == 0)
         return 0;
-    size_t size = hg__class_size(entry & 0xff);
+    size_t size = hg__class_size(hg__map_class(entry));
     return size < HG__FILL_MAX ? size : HG__FILL_MAX;
 }
 

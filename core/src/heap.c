@@ -70,10 +70,10 @@ static size_t slab_make(struct hg__heap *heap, unsigned class) {
         size_t left = geo->slot_count - i * 64;
         slab->free[i] = left >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << left) - 1;
     }
-    uint32_t owner = geo->size < HG__SHARED_SIZE_MIN ? (heap->index + 1) << 8 : 0;
+    uint32_t entry = hg__map_entry(class, geo->size, heap->index);
     for (size_t i = 0; i < geo->length; i++) {
         hg__run(a, g + i)->head = (uint32_t)g;
-        hg__map_set(a, g + i, owner | class);
+        hg__map_set(a, g + i, entry);
     }
     link_partial(heap, g);
     heap->classes[class].slab_count++;
@@ -176,7 +176,7 @@ static inline bool slab_put(struct hg__heap *heap, struct hg__run *slab, const c
 /* The slab that slot `p`, cached as `class`, is of. */
 static struct hg__run *slab_of(const struct hg__arena *a, const void *p, unsigned class) {
     size_t g = hg__granule(a, p);
-    unsigned true_class = g < hg__committed(a) ? hg__map_get(a, g) & 0xff : 0;
+    unsigned true_class = g < hg__committed(a) ? hg__map_class(hg__map_get(a, g)) : 0;
     if (HG_UNLIKELY(true_class == 0 || true_class >= HG_CLASS_COUNT || true_class < class))
         hg__die("free of", p, "not a block of the size given");
     return hg__run(a, hg__run(a, g)->head);
@@ -291,7 +291,7 @@ static bool find_slot(const struct hg__arena *a, const struct hg__geometry *geom
     size_t g = hg__granule(a, p);
     if (g >= hg__committed(a))
         return false;
-    unsigned class = hg__map_get(a, g) & 0xff;
+    unsigned class = hg__map_class(hg__map_get(a, g));
     if (class == 0 || class >= HG_CLASS_COUNT)
         return false;
     size_t head = hg__run(a, g)->head;
@@ -338,10 +338,9 @@ static bool validate_slab(const struct hg__heap *heap, size_t g, struct hg__why 
     }
     if (set != slab->free_count)
         return hg__wrong(why, "heap: bitmap and free count of a slab disagree", g, set);
-    uint32_t owner = geo->size < HG__SHARED_SIZE_MIN ? (heap->index + 1) << 8 : 0;
+    uint32_t entry = hg__map_entry(slab->class, geo->size, heap->index);
     for (size_t i = 0; i < slab->length; i++)
-        if (hg__run(heap->arena, g + i)->head != g ||
-            hg__map_get(heap->arena, g + i) != (owner | slab->class))
+        if (hg__run(heap->arena, g + i)->head != g || hg__map_get(heap->arena, g + i) != entry)
             return hg__wrong(why, "heap: map or head of a slab's granule is wrong", g, i);
     return true;
 }

@@ -15,8 +15,6 @@
 
 #include "arena.h"
 
-enum { HG__HEAPS_MAX = 64 };
-
 /* How a class is laid out; depends on the granule, so one table an instance. */
 struct hg__geometry {
     uint64_t inverse; /* 2^40 / size + 1: offset * inverse >> 40 == offset / size within a slab */

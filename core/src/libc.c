@@ -31,9 +31,9 @@ static HG_NOINLINE void *malloc_slow(size_t size) {
 
 /* hg__alloc with the errors of malloc. */
 void *NAME(malloc)(size_t size) {
-    size_t slot_last = hg__slot_last(size, 1);
-    if (HG_LIKELY(slot_last < HG__LINEAR_MAX)) {
-        void *p = hg__bin_pop(hg__bin_of(hg__thread, slot_last));
+    size_t step = hg__last_step(size, 1);
+    if (HG_LIKELY(step < HG__FAST_STEPS)) {
+        void *p = hg__bin_pop(hg__bin_of(hg__thread, step));
         if (HG_LIKELY(p != NULL)) {
             hg__harden_alloc(&hg__main.arena, p, hg__class_of(size));
             return p;
