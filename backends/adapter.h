@@ -5,11 +5,14 @@
 
 #include "heapgauge/backend.h"
 
+#include "tunables.h"
+
 /* One allocator Heapgauge knows by name. Opened at most once a process. */
 struct hg_adapter {
     const char *name;
-    const char *summary; /* one line */
-    const char *package; /* Debian package; NULL if none is needed */
+    const char *summary;                   /* one line */
+    const char *package;                   /* Debian package; NULL if none is needed */
+    const struct hg_tunable_set *tunables; /* NULL: none that can be set */
     /* Fills *backend. On failure returns why not, and one line in `why`. */
     enum hg_status (*open)(hg_backend *backend, char *why, size_t why_size);
 };
@@ -46,5 +49,7 @@ extern const struct hg_layout_face hg__layout_over_libc;
 HG_WARN_UNUSED enum hg_status hg__faulty_open(const char *fault, const hg_backend *inner,
                                               hg_backend *backend, char *why, size_t why_size);
 HG_WARN_UNUSED enum hg_status hg__counting_open(const hg_backend *inner, hg_backend *backend);
+HG_WARN_UNUSED enum hg_status hg__slow_open(const char *percent, const hg_backend *inner,
+                                            hg_backend *backend, char *why, size_t why_size);
 
 #endif

@@ -24,16 +24,27 @@ static size_t opened_count;
  * wants 2.6 KiB, the default is 512 bytes. */
 #define TLS_TUNABLE "glibc.rtld.optional_static_tls"
 
+/* What stands in GLIBC_TUNABLES but for what a heapgauge before us added for its own backends. */
+static size_t length_without_ours(const char *tunables) {
+    const char *ours = getenv(HG__TUNED_VARIABLE);
+    size_t length = strlen(tunables), ours_length = ours ? strlen(ours) : 0;
+    bool ends_so = ours_length <= length && ours_length > 0 &&
+                   strcmp(tunables + length - ours_length, ours) == 0;
+    return ends_so ? length - ours_length : length;
+}
+
 void hg_backend_prepare_process(char **argv) {
+    char wanted[2048], ours[1024] = "";
     const char *old = getenv("GLIBC_TUNABLES");
-    if (old && strstr(old, TLS_TUNABLE))
+    hg__tunables_at_start(argv, ours, sizeof ours);
+    size_t base = old ? length_without_ours(old) : 0;
+    bool has_room = old && strstr(old, TLS_TUNABLE);
+    int length = snprintf(wanted, sizeof wanted, "%.*s%s%s%s", (int)base, old ? old : "",
+                          base && !has_room ? ":" : "", has_room ? "" : TLS_TUNABLE "=16384", ours);
+    if (length < 0 || (size_t)length >= sizeof wanted || (old && strcmp(old, wanted) == 0))
         return;
-    char tunables[1024];
-    int length = snprintf(tunables, sizeof tunables, "%s%s" TLS_TUNABLE "=16384", old ? old : "",
-                          old && *old ? ":" : "");
-    if (length < 0 || (size_t)length >= sizeof tunables)
-        return;
-    setenv("GLIBC_TUNABLES", tunables, 1);
+    setenv("GLIBC_TUNABLES", wanted, 1);
+    setenv(HG__TUNED_VARIABLE, ours, 1);
     execv("/proc/self/exe", argv);
 }
 
@@ -47,6 +58,15 @@ const char *hg_backend_summary(size_t index) {
 
 const char *hg_backend_package(size_t index) {
     return index < ADAPTER_COUNT ? adapters[index]->package : NULL;
+}
+
+const struct hg_tunable *hg_backend_tunable(size_t i, size_t j) {
+    if (i >= ADAPTER_COUNT || !adapters[i]->tunables)
+        return NULL;
+    const struct hg_tunable *list = adapters[i]->tunables->list;
+    for (size_t k = 0; k < j && list->name; k++)
+        list++;
+    return list->name ? list : NULL;
 }
 
 static size_t smaller(size_t a, size_t b) {
@@ -90,29 +110,58 @@ const char *hg_backend_nearest(const char *name) {
     return hg_nearest_word(name, hg_backend_name);
 }
 
-static enum hg_status open_registered(const char *name, hg_backend *backend, char *why,
-                                      size_t why_size) {
-    for (size_t i = 0; i < ADAPTER_COUNT; i++) {
-        if (strcmp(adapters[i]->name, name) != 0)
-            continue;
-        backend->facts.name = adapters[i]->name;
-        backend->facts.package = adapters[i]->package;
-        char reason[400] = "";
-        enum hg_status status = adapters[i]->open(backend, reason, sizeof reason);
-        if (status != HG_OK && adapters[i]->package)
-            snprintf(why, why_size, "%s is not available: %s; install it with: apt-get install %s",
-                     name, reason, adapters[i]->package);
-        else if (status != HG_OK)
-            snprintf(why, why_size, "%s is not available: %s", name, reason);
-        return status;
+/* With the settings it was opened with in this process; NULL: not yet. */
+static const char *opened_settings[ADAPTER_COUNT];
+
+static enum hg_status open_adapter(size_t index, const char *settings_text, hg_backend *backend,
+                                   char *why, size_t why_size) {
+    const struct hg_adapter *adapter = adapters[index];
+    struct hg__settings settings = {0};
+    backend->facts.name = adapter->name;
+    backend->facts.package = adapter->package;
+    if (*settings_text) {
+        enum hg_status status =
+            hg__settings_parse(adapter, settings_text, &settings, why, why_size);
+        if (status != HG_OK)
+            return status;
     }
+    if (opened_settings[index]) {
+        snprintf(why, why_size,
+                 "%s has one setting a process, and here it has '%s' already: one run for each, or "
+                 "heapgauge compare, which gives each a process of its own",
+                 adapter->name, *opened_settings[index] ? opened_settings[index] : "its defaults");
+        return HG_ERR_USAGE;
+    }
+    char reason[400] = "";
+    enum hg_status status = hg__open_tuned(adapter, &settings, backend, reason, sizeof reason);
+    if (status == HG_OK)
+        opened_settings[index] = strdup(settings_text);
+    else if (status == HG_ERR_USAGE)
+        snprintf(why, why_size, "%s", reason);
+    else if (adapter->package)
+        snprintf(why, why_size, "%s is not available: %s; install it with: apt-get install %s",
+                 adapter->name, reason, adapter->package);
+    else
+        snprintf(why, why_size, "%s is not available: %s", adapter->name, reason);
+    return status;
+}
+
+/* "NAME" or "NAME:TUNABLE=VALUE:...". */
+static enum hg_status open_registered(const char *spec, hg_backend *backend, char *why,
+                                      size_t why_size) {
+    size_t length = hg__has_settings(spec) ? strcspn(spec, ":") : strlen(spec);
+    char name[128];
+    snprintf(name, sizeof name, "%.*s", (int)length, spec);
+    for (size_t i = 0; i < ADAPTER_COUNT; i++)
+        if (strcmp(adapters[i]->name, name) == 0)
+            return open_adapter(i, spec[length] ? spec + length + 1 : "", backend, why, why_size);
     const char *near = hg_backend_nearest(name);
     snprintf(why, why_size, "unknown backend '%s'%s%s%s; see: heapgauge backends", name,
              near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
     return HG_ERR_UNKNOWN;
 }
 
-/* "DECORATOR:BACKEND": fault-NAME:..., count:... */
+/* "DECORATOR:BACKEND": fault-NAME:..., count:..., slow-P%:... */
 static enum hg_status open_decorator(const char *spec, const char *colon, hg_backend *backend,
                                      char *why, size_t why_size) {
     const hg_backend *inner;
@@ -131,7 +180,9 @@ static enum hg_status open_decorator(const char *spec, const char *colon, hg_bac
         return hg__faulty_open(word + 6, inner, backend, why, why_size);
     if (strcmp(word, "count") == 0)
         return hg__counting_open(inner, backend);
-    snprintf(why, why_size, "unknown decorator '%s'; there are: fault-NAME, count", word);
+    if (strncmp(word, "slow-", 5) == 0)
+        return hg__slow_open(word + 5, inner, backend, why, why_size);
+    snprintf(why, why_size, "unknown decorator '%s'; there are: fault-NAME, count, slow-P%%", word);
     return HG_ERR_UNKNOWN;
 }
 
@@ -153,7 +204,8 @@ enum hg_status hg_backend_open(const char *spec, const hg_backend **out, char *w
     enum hg_status status;
     const char *colon = strchr(spec, ':');
     size_t length = strlen(spec);
-    bool is_decorator = colon && !memchr(spec, '/', (size_t)(colon - spec));
+    bool has_settings = hg__has_settings(spec);
+    bool is_decorator = colon && !has_settings && !memchr(spec, '/', (size_t)(colon - spec));
     bool is_path = strchr(spec, '/') || strstr(spec, ".so.") ||
                    (length > 3 && strcmp(spec + length - 3, ".so") == 0);
     if (is_decorator)
@@ -167,7 +219,7 @@ enum hg_status hg_backend_open(const char *spec, const hg_backend **out, char *w
     size_t slot = opened_count++; /* after the call above, which may have opened the inner one */
     snprintf(opened[slot].spec, SPEC_MAX, "%s", spec);
     opened[slot].backend = backend;
-    if (is_decorator || is_path)
+    if (is_decorator || is_path || has_settings)
         opened[slot].backend.facts.name = opened[slot].spec;
     *out = &opened[slot].backend;
     return HG_OK;

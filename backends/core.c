@@ -73,8 +73,5 @@ static enum hg_status core_open(hg_backend *backend, char *why, size_t why_size)
 }
 
 const struct hg_adapter hg__adapter_core = {
-    "core",
-    "Heapgauge's reference allocator",
-    NULL,
-    core_open,
+    "core", "Heapgauge's reference allocator", NULL, NULL, core_open,
 };

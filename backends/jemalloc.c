@@ -50,28 +50,49 @@ static size_t je_purge(const hg_backend *self) {
     return 0;
 }
 
-static void read_settings(char *text, size_t text_size) {
-    ssize_t dirty_ms = 0, muzzy_ms = 0;
-    unsigned arena_count = 0;
-    bool background = false, tcache = false;
-    size_t size = sizeof dirty_ms;
-    je.mallctl("opt.dirty_decay_ms", &dirty_ms, &size, NULL, 0);
-    size = sizeof muzzy_ms;
-    je.mallctl("opt.muzzy_decay_ms", &muzzy_ms, &size, NULL, 0);
-    size = sizeof arena_count;
-    je.mallctl("opt.narenas", &arena_count, &size, NULL, 0);
-    size = sizeof background;
-    je.mallctl("opt.background_thread", &background, &size, NULL, 0);
-    size = sizeof tcache;
-    je.mallctl("opt.tcache", &tcache, &size, NULL, 0);
-    snprintf(text, text_size,
-             "dirty_decay_ms:%zd,muzzy_decay_ms:%zd,narenas:%u,background_thread:%s,tcache:%s",
-             dirty_ms, muzzy_ms, arena_count, background ? "true" : "false",
-             tcache ? "true" : "false");
+/* ---- tunables: jemalloc(3), "opt.NAME" ---- */
+
+static const struct hg_tunable list[] = {
+    {"background_thread", "true: a thread of its own purges (false)"},
+    {"dirty_decay_ms", "how long freed pages stay (10000; 0: not at all, -1: for good)"},
+    {"muzzy_decay_ms", "how long lazily returned pages stay (0)"},
+    {"narenas", "arenas (four a processor)"},
+    {"tcache", "false: no thread caches (true)"},
+    {"tcache_max", "bytes up to which blocks go to thread caches (32768)"},
+    {"oversize_threshold", "bytes from which a block comes from an arena of its own (8388608)"},
+    {"retain", "true: address space is never given back (true)"},
+    {"metadata_thp", "huge pages for its own data: disabled, auto, always"},
+    {"percpu_arena", "arenas by processor: disabled, percpu, phycpu"},
+    {"thp", "huge pages: default, always, never"},
+    {NULL, NULL},
+};
+
+/* Each option has a type of its own; the size that jemalloc accepts tells it. */
+static bool je_read(const char *name, char *text, size_t text_size) {
+    char path[96];
+    snprintf(path, sizeof path, "opt.%s", name);
+    bool truth;
+    unsigned small;
+    ssize_t number;
+    const char *word;
+    size_t size = sizeof truth;
+    if (je.mallctl(path, &truth, &size, NULL, 0) == 0)
+        return snprintf(text, text_size, "%s", truth ? "true" : "false") > 0;
+    size = sizeof small;
+    if (je.mallctl(path, &small, &size, NULL, 0) == 0)
+        return snprintf(text, text_size, "%u", small) > 0;
+    bool is_word = strstr("metadata_thp percpu_arena thp", name) != NULL;
+    size = sizeof word;
+    if (is_word && je.mallctl(path, &word, &size, NULL, 0) == 0)
+        return snprintf(text, text_size, "%s", word) > 0;
+    size = sizeof number;
+    return !is_word && je.mallctl(path, &number, &size, NULL, 0) == 0 &&
+           snprintf(text, text_size, "%zd", number) > 0;
 }
 
+static const struct hg_tunable_set tunables = {list, "MALLOC_CONF", je_read, false};
+
 static enum hg_status je_open(hg_backend *backend, char *why, size_t why_size) {
-    static char settings[160];
     void *library;
     enum hg_status status = hg__library_load("libjemalloc.so.2", backend, &library, why, why_size);
     if (status != HG_OK)
@@ -90,15 +111,11 @@ static enum hg_status je_open(hg_backend *backend, char *why, size_t why_size) {
     size_t size = sizeof version;
     if (je.mallctl("version", &version, &size, NULL, 0) == 0 && version)
         backend->facts.version = version;
-    read_settings(settings, sizeof settings);
-    backend->facts.tunables = settings;
     backend->facts.align_max = (size_t)1 << 40;
     return HG_OK;
 }
 
 const struct hg_adapter hg__adapter_jemalloc = {
-    "jemalloc",
-    "jemalloc; layouts through mallocx, rallocx, sdallocx",
-    "libjemalloc2",
+    "jemalloc", "jemalloc; layouts through mallocx, rallocx, sdallocx", "libjemalloc2", &tunables,
     je_open,
 };

@@ -163,12 +163,24 @@ static void take_probed_facts(void *handle, const char *file, hg_backend *backen
     hg__probe_zero_policies(backend);
 }
 
+/* Lets a library that reads `environ` itself (mimalloc, tcmalloc) see the environment as it is now. Bound
+ * deeply, it finds the C library's own variable, which nobody sets where the program has a copy of it: a
+ * copy relocation, as any mention of `environ` in the program makes one. */
+static void show_environment(void) {
+    void *libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
+    char ***shown = libc ? dlsym(libc, "__environ") : NULL;
+    char ***current = dlsym(RTLD_DEFAULT, "__environ");
+    if (shown && current)
+        *shown = *current;
+}
+
 enum hg_status hg__library_load(const char *file, hg_backend *backend, void **handle, char *why,
                                 size_t why_size) {
     if (strchr(file, '/') && access(file, R_OK) != 0) {
         snprintf(why, why_size, "%s: %s", file, strerror(errno));
         return HG_ERR_UNAVAILABLE;
     }
+    show_environment();
     void *library = dlopen(file, LOAD_FLAGS);
     if (!library) {
         const char *reason = dlerror();

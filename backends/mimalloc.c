@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <stdio.h>
+#include <string.h>
 
 static struct {
     void *(*malloc_aligned)(size_t size, size_t align);
@@ -11,6 +12,7 @@ static struct {
     void (*free_size_aligned)(void *ptr, size_t size, size_t align);
     void (*collect)(bool force);
     int (*version)(void);
+    long (*option_get)(int option); /* NULL: this one has none */
 } mi;
 
 static void *mi_alloc(const hg_backend *self, hg_layout layout) {
@@ -39,6 +41,34 @@ static size_t mi_purge(const hg_backend *self) {
     return 0;
 }
 
+/* ---- tunables: mimalloc's options ---- */
+
+/* In 2.0, with the place of each in `enum mi_option_e`, by which its value is read back. */
+static const struct hg_tunable list[] = {
+    {"abandoned_page_decommit", "1: pages of ended threads are returned (0)"},
+    {"allow_decommit", "0: memory is never returned (1)"},
+    {"decommit_delay", "ms until freed memory is returned (25; 0: at once)"},
+    {"decommit_extend_delay", "ms that each further free postpones that (1)"},
+    {"eager_commit", "1: whole segments are committed (1)"},
+    {"eager_commit_delay", "segments of a thread before that (1)"},
+    {"large_os_pages", "1: pages of 2 MiB, where the system gives them (0)"},
+    {"page_reset", "1: free pages are reset (0)"},
+    {"segment_decommit_delay", "ms until a free segment is returned (500)"},
+    {NULL, NULL},
+};
+static const int places[] = {12, 22, 15, 24, 3, 14, 6, 11, 23};
+
+static bool mi_read(const char *name, char *text, size_t text_size) {
+    if (!mi.option_get || mi.version() < 200 || mi.version() >= 210)
+        return false;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (strcmp(list[i].name, name) == 0)
+            return snprintf(text, text_size, "%ld", mi.option_get(places[i])) > 0;
+    return false;
+}
+
+static const struct hg_tunable_set tunables = {list, "MIMALLOC_", mi_read, false};
+
 static enum hg_status mi_open(hg_backend *backend, char *why, size_t why_size) {
     static char version[16];
     void *library;
@@ -51,6 +81,7 @@ static enum hg_status mi_open(hg_backend *backend, char *why, size_t why_size) {
     *(void **)&mi.free_size_aligned = dlsym(library, "mi_free_size_aligned");
     *(void **)&mi.collect = dlsym(library, "mi_collect");
     *(void **)&mi.version = dlsym(library, "mi_version");
+    *(void **)&mi.option_get = dlsym(library, "mi_option_get");
     if (!mi.malloc_aligned || !mi.zalloc_aligned || !mi.realloc_aligned || !mi.free_size_aligned ||
         !mi.collect || !mi.version) {
         snprintf(why, why_size, "%s has no mi_ functions: not a mimalloc", backend->facts.path);
@@ -71,8 +102,7 @@ static enum hg_status mi_open(hg_backend *backend, char *why, size_t why_size) {
 }
 
 const struct hg_adapter hg__adapter_mimalloc = {
-    "mimalloc",
-    "mimalloc; layouts through mi_*_aligned and sized free",
-    "libmimalloc2.0",
+    "mimalloc",       "mimalloc; layouts through mi_*_aligned and sized free",
+    "libmimalloc2.0", &tunables,
     mi_open,
 };

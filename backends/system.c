@@ -10,6 +10,22 @@ static size_t system_purge(const hg_backend *self) {
     return malloc_trim(0) ? 1 : 0;
 }
 
+static const struct hg_tunable list[] = {
+    {"arena_max", "arenas at most (0: eight a processor)"},
+    {"arena_test", "arenas before their number is looked at"},
+    {"mmap_max", "blocks in mappings of their own at most (65536)"},
+    {"mmap_threshold", "bytes from which a block gets a mapping of its own (131072, adapting)"},
+    {"mxfast", "bytes up to which blocks go to fast bins (128)"},
+    {"tcache_count", "blocks of a size in a thread's cache (7; 0: no cache)"},
+    {"tcache_max", "bytes up to which blocks go to a thread's cache (1032)"},
+    {"tcache_unsorted_limit",
+     "blocks looked at before one of a thread's cache is used (0: no limit)"},
+    {"top_pad", "bytes more than needed from the system (131072)"},
+    {"trim_threshold", "free bytes at the top that are given back (131072, adapting)"},
+    {NULL, NULL},
+};
+static const struct hg_tunable_set tunables = {list, "GLIBC_TUNABLES", NULL, true};
+
 static enum hg_status system_open(hg_backend *backend, char *why, size_t why_size) {
     (void)why;
     (void)why_size;
@@ -28,11 +44,10 @@ static enum hg_status system_open(hg_backend *backend, char *why, size_t why_siz
     };
     backend->layout = hg__layout_over_libc;
     backend->purge = system_purge;
-    const char *tunables = getenv("GLIBC_TUNABLES");
     void *(*volatile address)(size_t) = malloc;
     backend->facts.version = gnu_get_libc_version();
     backend->facts.path = hg__file_of_address((const void *)address);
-    backend->facts.tunables = tunables;
+    backend->facts.tunables = getenv("GLIBC_TUNABLES");
     backend->facts.align_min = 16;
     backend->facts.align_max = (size_t)1 << 46;
     backend->facts.frees = true;
@@ -41,8 +56,5 @@ static enum hg_status system_open(hg_backend *backend, char *why, size_t why_siz
 }
 
 const struct hg_adapter hg__adapter_system = {
-    "system",
-    "the malloc of the system's C library",
-    NULL,
-    system_open,
+    "system", "the malloc of the system's C library", NULL, &tunables, system_open,
 };

@@ -75,12 +75,52 @@ static void registered_backends(void **state) {
     }
 }
 
+/* The harness's lower bound: nothing is looked up, kept or aligned. */
+static void null_serves_one_block(void **state) {
+    (void)state;
+    const hg_backend *null;
+    char why[512];
+    assert_int_equal(hg_backend_open("null", &null, why, sizeof why), HG_OK);
+    char *first = null->libc.malloc(1);
+    assert_non_null(first);
+    null->libc.free(first);
+    assert_ptr_equal(null->libc.malloc(0), first);
+    assert_ptr_equal(null->libc.malloc((size_t)8 << 30), first);
+    assert_ptr_equal(null->libc.aligned_alloc((size_t)1 << 30, 64), first);
+    assert_int_equal((uintptr_t)first % ((size_t)1 << 30), 0);
+    assert_ptr_equal(null->layout.alloc(null, (hg_layout){100, 4096}), first);
+    assert_null(null->libc.malloc(SIZE_MAX / 2));
+}
+
+/* What it burns is for clocks (results/method); here: every call arrives, and no second one. */
+static void slow_passes_calls_on(void **state) {
+    (void)state;
+    const hg_backend *slow, *core;
+    char why[512];
+    assert_int_equal(hg_backend_open("core", &core, why, sizeof why), HG_OK);
+    assert_int_equal(hg_backend_open("slow-50%:core", &slow, why, sizeof why), HG_OK);
+    assert_ptr_equal(slow->libc.free, core->libc.free);
+    assert_ptr_not_equal(slow->libc.malloc, core->libc.malloc);
+    for (int i = 0; i < 10000; i++) {
+        void *ptr = slow->libc.malloc(100);
+        assert_true(core->libc.malloc_usable_size(ptr) >= 100);
+        slow->libc.free(ptr);
+        ptr = slow->layout.alloc(slow, (hg_layout){100, 256});
+        assert_int_equal((uintptr_t)ptr % 256, 0);
+        slow->layout.dealloc(slow, ptr, (hg_layout){100, 256});
+    }
+    assert_int_equal(hg_backend_open("slow-1%:core", &slow, why, sizeof why), HG_ERR_USAGE);
+    assert_non_null(strstr(why, "one slow backend"));
+}
+
 int main(int argc, char **argv) {
     (void)argc;
     hg_backend_prepare_process(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unknown_names),
         cmocka_unit_test(registered_backends),
+        cmocka_unit_test(null_serves_one_block),
+        cmocka_unit_test(slow_passes_calls_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

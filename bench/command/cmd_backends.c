@@ -9,12 +9,13 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: heapgauge backends [--json] [--faults] [BACKEND...]\n\n"
+    "usage: heapgauge backends [--json] [--faults] [--tunables] [BACKEND...]\n\n"
     "Lists allocators: the version each reports of itself, the file that really serves its calls (found\n"
     "by address), that file's SHA-256, what it promises and which functions it has. Without a name: all\n"
     "that Heapgauge knows. A BACKEND is a name, or a path to any malloc library.\n\n"
-    "  --json    as JSON\n"
-    "  --faults  the bugs that can be planted in front of a backend: fault-NAME:BACKEND\n\n"
+    "  --json      as JSON\n"
+    "  --faults    the bugs that can be planted in front of a backend: fault-NAME:BACKEND\n"
+    "  --tunables  what can be set of each: NAME:TUNABLE=VALUE:TUNABLE=VALUE opens it so\n\n"
     "Exit status: 0 listed, 2 usage, or a BACKEND that can't be loaded.\n";
 
 static const char *zero_policy_name(enum hg_zero_policy policy) {
@@ -162,6 +163,15 @@ static int list_faults(void) {
     return HG_EXIT_OK;
 }
 
+static int list_tunables(void) {
+    const char *name;
+    const struct hg_tunable *tunable;
+    for (size_t i = 0; (name = hg_backend_name(i)) != NULL; i++)
+        for (size_t j = 0; (tunable = hg_backend_tunable(i, j)) != NULL; j++)
+            printf("%-9s %-29s %s\n", name, tunable->name, tunable->what);
+    return HG_EXIT_OK;
+}
+
 static size_t registered_index(const char *name) {
     const char *known;
     for (size_t i = 0; (known = hg_backend_name(i)) != NULL; i++)
@@ -173,6 +183,7 @@ static size_t registered_index(const char *name) {
 int hg_cmd_backends(int argc, char **argv) {
     static const struct option options[] = {{"json", no_argument, NULL, 'j'},
                                             {"faults", no_argument, NULL, 'f'},
+                                            {"tunables", no_argument, NULL, 't'},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
     bool as_json = false;
@@ -183,6 +194,8 @@ int hg_cmd_backends(int argc, char **argv) {
             break;
         case 'f':
             return list_faults();
+        case 't':
+            return list_tunables();
         case 'h':
             fputs(usage, stdout);
             return HG_EXIT_OK;

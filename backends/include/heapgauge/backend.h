@@ -93,11 +93,14 @@ struct hg_backend {
  * In Rust, export_backend!(ALLOCATOR) of core/rust writes the four for any GlobalAlloc. */
 
 /* Room in static TLS that side-by-side loading needs (jemalloc). Re-executes the program once with
- * GLIBC_TUNABLES set; call first in main. Returns only if nothing had to be done or exec failed. */
+ * GLIBC_TUNABLES set, to which it adds what a backend named in argv asks of the C library
+ * ("system:tcache_count=0"); call first in main. Returns only if nothing had to be done or exec failed. */
 void hg_backend_prepare_process(char **argv);
 
-/* Opens `spec`: a registered name ("core", "system", "jemalloc", ...), a path to a library as above (it
- * holds a '/' or ends in ".so"), or a decorator and what it wraps ("fault-NAME:core").
+/* Opens `spec`: a registered name ("core", "system", "jemalloc", ...), such a name with settings of its
+ * tunables ("jemalloc:dirty_decay_ms=0:narenas=1"), a path to a library as above (it holds a '/' or ends
+ * in ".so"), or a decorator and what it wraps ("fault-NAME:core", "count:core", "slow-2%:core").
+ * A library has one setting a process: a second one is HG_ERR_USAGE.
  * A backend is opened once a process: asking again gives the same pointer. Never freed.
  * On failure *out is untouched and `why` gets one line that says what is wrong and what to do.
  * Not thread-safe. */
@@ -110,6 +113,14 @@ const char *hg_backend_name(size_t index);
 const char *hg_backend_summary(size_t index);
 /* The Debian package that provides it; NULL if none is needed. */
 const char *hg_backend_package(size_t index);
+
+/* What can be set of an allocator, from its documentation. */
+struct hg_tunable {
+    const char *name, *what; /* one line, with the default in brackets */
+};
+
+/* The j-th tunable of the i-th registered name; NULL past the end. */
+const struct hg_tunable *hg_backend_tunable(size_t i, size_t j);
 
 /* The nearest registered name to a misspelt one; NULL if none is near. */
 const char *hg_backend_nearest(const char *name);

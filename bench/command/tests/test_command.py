@@ -60,6 +60,13 @@ def test_every_command_has_help(command):
     (["record", "-o", "x.hgt", "--", "/nonexistent/program"], "/nonexistent/program"),
     (["bench", "--benchmark_filter=nothing_has_this_name"], "nothing_has_this_name"),
     (["bench", "--bogus"], "--bogus"),
+    (["backends", "jemalloc:dirty_decay=0"], "did you mean 'dirty_decay_ms'"),
+    (["backends", "jemalloc:dirty_decay_ms="], "expected NAME=VALUE"),
+    (["backends", "core:narenas=1"], "core has no tunables"),
+    (["backends", "system:tcache_count=few"], "expected a number"),
+    (["backends", "system", "system:tcache_count=0"], "one setting a process"),
+    (["backends", "slow-2:core"], "expected a percentage"),
+    (["backends", "slow-200%:core"], "expected a percentage"),
 ])
 def test_bad_words_get_one_line_and_status_2(words, says, tmp_path):
     done = run(*words, cwd=tmp_path)
@@ -89,6 +96,43 @@ def test_each_backend_is_served_by_its_own_file():
 
 
 # ---- traces ----
+
+@not_sanitized
+@pytest.mark.parametrize("spec, in_force", [
+    ("jemalloc:dirty_decay_ms=0:narenas=3", "dirty_decay_ms=0"),
+    ("jemalloc:background_thread=true", "background_thread=true"),
+    ("mimalloc:decommit_delay=0:eager_commit=0", "decommit_delay=0"),
+    ("tcmalloc:aggressive_decommit=1", "aggressive_decommit=1"),
+    ("system:tcache_count=0:arena_max=1", "glibc.malloc.tcache_count=0"),
+])
+def test_a_tunable_is_in_force(spec, in_force):
+    listed = json.loads(run("backends", "--json", spec).stdout)["backends"][0]
+    if not listed["available"]:
+        pytest.skip(listed["why"])
+    assert in_force in listed["tunables"]
+    assert in_force not in (json.loads(run("backends", "--json", spec.split(":")[0]).stdout)["backends"][0]
+                            ["tunables"])
+
+
+@not_sanitized
+@pytest.mark.parametrize("spec, says", [
+    ("jemalloc:dirty_decay_ms=soon", "in force is 10000"),
+    ("mimalloc:decommit_delay=soon", "in force is 25"),
+])
+def test_a_tunable_that_the_library_refuses_is_no_setting(spec, says):
+    listed = json.loads(run("backends", "--json", spec).stdout)["backends"][0]
+    assert not listed["available"] and (says in listed["why"] or "install" in listed["why"])
+
+
+@not_sanitized
+def test_settings_of_the_c_library_end_with_the_process_that_asked():
+    """compare names several settings of system on its command line; each cell gets its own alone."""
+    env = {**os.environ, "GLIBC_TUNABLES": "glibc.malloc.mxfast=0:glibc.malloc.tcache_count=0",
+           "HEAPGAUGE_TUNED": ":glibc.malloc.tcache_count=0"}
+    listed = json.loads(run("backends", "--json", "system", env=env).stdout)["backends"][0]
+    assert listed["available"]
+    assert "mxfast=0" in listed["tunables"] and "tcache_count" not in listed["tunables"]
+
 
 def test_a_recorded_program_replays_and_checks(trace):
     shown = run("replay", "--backend=core,system", trace)
