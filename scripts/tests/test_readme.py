@@ -2,6 +2,7 @@
 
 import subprocess
 
+import conftest
 import pytest
 from conftest import ROOT, publish_synthetic
 from heapgauge import readme
@@ -24,7 +25,7 @@ def run(*words):
 def test_the_readme_is_what_the_results_say():
     document = ROOT / "README.md"
     blocks = readme.BLOCK.findall(document.read_text()) if document.exists() else []
-    if not any(body.strip() or (ROOT / "results" / name).exists() for _, name, body, _ in blocks):
+    if not any(body.strip() or (ROOT / "results" / name).exists() for _, name, _, body, _ in blocks):
         pytest.skip("README.md shows no published results yet")
     assert run("--check") == (0, "")
 
@@ -39,6 +40,22 @@ def test_a_table_is_written_and_then_agrees(results, tmp_path):
     assert run(document, "--results", results, "--check") == (0, "")
     assert run(document, "--results", results)[0] == 0 and document.read_text() == text
     assert "| v " in text and "crashed" in text and "1.20" in text
+
+
+def test_one_class_is_shown_with_the_means_of_all(tmp_path, monkeypatch):
+    plan_of = conftest.synthetic_plan
+
+    def two_classes(*words):
+        plan = plan_of(*words)
+        plan["workloads"][1]["class"] = "micro"
+        return plan
+    monkeypatch.setattr(conftest, "synthetic_plan", two_classes)
+    publish_synthetic(tmp_path / "results/run", workloads=("w", "v"))
+    text = readme.rewritten(MARKED.replace("begin run", "begin run trace"), tmp_path / "results")
+    assert "| w " in text and "| v " not in text
+    assert "*geometric mean, 1 trace*" in text and "*geometric mean, 1 micro*" in text
+    with pytest.raises(Trouble, match="no workload of class threaded; there are: trace, micro"):
+        readme.rewritten(MARKED.replace("begin run", "begin run threaded"), tmp_path / "results")
 
 
 def test_a_typed_number_is_noticed(results, tmp_path):

@@ -1,7 +1,7 @@
 """`scripts/readme-table`: a published table of results/ between two marker comments of a document.
 
-    <!-- results:begin NAME -->   NAME is a folder of results/
-    ...                           made, never typed
+    <!-- results:begin NAME [CLASS] -->   NAME is a folder of results/; CLASS (trace, micro, threaded): its rows
+    ...                                   only, the other classes as geometric means
     <!-- results:end -->
 """
 
@@ -15,7 +15,7 @@ from .errors import EXIT_FINDING, EXIT_TROUBLE, EXIT_WELL, Trouble
 from .exporters import words
 from .exporters.markdown import aligned
 
-BLOCK = re.compile(r"(<!-- results:begin (\S+) -->\n)(.*?)(<!-- results:end -->)", re.S)
+BLOCK = re.compile(r"(<!-- results:begin (\S+)(?: (\w+))? -->\n)(.*?)(<!-- results:end -->)", re.S)
 
 
 def shown_backends(model):
@@ -37,12 +37,29 @@ def footprint_cell(cell):
     return f"{cell['footprint']['median']:.2f}" if cell["footprint"] else ""
 
 
-def table(model):
+def mean_rows(model, quantity, kinds, backends):
+    """A row of geometric means for each class of `kinds`: `geometric mean, 31 micro`."""
+    rows = []
+    for kind in kinds:
+        found = {m["backend"]: m for m in model["means"] if (m["quantity"], m["class"]) == (quantity, kind)}
+        if found:
+            count = max(len(m["workloads"]) for m in found.values())
+            rows.append([f"*geometric mean, {count} {kind}*", *(words.ratio(found.get(b)) for b in backends)])
+    return rows
+
+
+def table(model, kind=None):
     """The two tables, time and memory, with what a reader needs to trust them."""
     at = {(c["workload"], c["backend"]): c for c in model["cells"]}
     backends, base = shown_backends(model), model["baseline"]
+    classes = list(dict.fromkeys(w["class"] for w in model["workloads"]))
+    if kind and kind not in classes:
+        raise Trouble(f"results/{model['name']}: no workload of class {kind}; there are: {', '.join(classes)}")
+    model = {**model, "workloads": [w for w in model["workloads"] if kind in (None, w["class"])]}
     time_rows = [[w["name"] + (" **NOISY**" if w["noisy"] else ""), *(time_cell(at[w["name"], b]) for b in backends),
                   "" if w["noise_floor"] is None else f"±{w['noise_floor']:.1%}"] for w in model["workloads"]]
+    if kind:
+        time_rows += [[*row, ""] for row in mean_rows(model, "time", classes, backends)]
     memory_rows = [[w["name"], *(footprint_cell(at[w["name"], b]) for b in (base, *backends))] for w in model["workloads"]
                    if any(at[w["name"], b]["footprint"] for b in (base, *backends))]
     where = (f"{model['created'][:10]}, {model['context'].get('cpu_model', 'unknown CPU')} × {model['num_cpus'] or '?'}, "
@@ -74,7 +91,7 @@ def rewritten(text, results, name="the document"):
         if not folder.path.is_dir():
             raise Trouble(f"{name}: {folder.path}: no such results folder; there are: "
                           f"{', '.join(sorted(p.parent.name for p in results.glob('*/plan.json'))) or 'none'}")
-        return f"{match[1]}{table(report.load(folder))}{match[4]}"
+        return f"{match[1]}{table(report.load(folder), match[3])}{match[5]}"
     return BLOCK.sub(make, text)
 
 
