@@ -2,7 +2,7 @@
  *
  *   header  8 bytes   0-2  swarm: classes of operations switched off, a bit each (enum hg_swarm)
  *                     3    slots: 2, 4, 8 ... 256       4    threads (threads target only)
- *                     5    finish order                 6    greatest size: 2 KiB, 64 KiB, any
+ *                     5    how it ends: order, a look   6    greatest size: 2 KiB, 64 KiB, any
  *                     7    1 (of 8): bursts, below
  *   record  8 bytes   0    operation                    1    slot
  *                     2    thread, low bits             3    how the size is meant (enum in decode.c)

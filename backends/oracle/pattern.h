@@ -2,7 +2,7 @@
  * offset, so that a swapped block, a shifted copy or a lost write shows (contract, H2).
  *
  * Blocks up to 4 KiB are filled and verified whole. Of larger ones: the first and last 256 bytes, and the
- * words on both sides of page edges, of at most 64 evenly spread, so that a block of any size costs no
+ * words on both sides of page edges, of at most 16 to 32 evenly spread, so that a block of any size costs no
  * more than so many page faults.
  * Pure functions of their arguments; no state. */
 #ifndef HG_PATTERN_H
