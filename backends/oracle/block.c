@@ -89,9 +89,9 @@ static bool overlapping(hg_oracle *oracle, uint32_t slot, const struct hg__block
     bool requested =
         begin < (uintptr_t)live->ptr + live_size && (uintptr_t)live->ptr < begin + size;
     char ours[160], theirs[160];
-    const char *item = !requested                                    ? "C5"
-                       : block->size == 0 && block->ptr == live->ptr ? "C8"
-                                                                     : "C4";
+    const char *item = !requested                                                         ? "C5"
+                       : (block->size == 0 || live->size == 0) && block->ptr == live->ptr ? "C8"
+                                                                                          : "C4";
     return hg__broken(oracle, item, 'M', "%s%s; overlaps %s", requested ? "" : "(usable bytes) ",
                       hg__describe_block(slot, block, ours, sizeof ours),
                       hg__describe_block(other, live, theirs, sizeof theirs));
