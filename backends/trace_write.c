@@ -186,7 +186,25 @@ struct hg_trace_totals *hg_trace_writer_totals(hg_trace_writer *w) {
 
 /* ---- one operation ---- */
 
+/* The varint of a value of at most 28 bits takes 1 to 4 bytes; in random streams a branch on which would
+ * be foreseen badly, so all four are written and `at` goes on by those that count. */
+static inline uint8_t *put_short_varint(uint8_t *at, uint32_t value) {
+    const unsigned more = (31 - (unsigned)__builtin_clz(value | 1)) * 37 >> 8; /* / 7: bytes - 1 */
+    const uint32_t spread = (value & 0x7F) | (value << 1 & 0x7F00) | (value << 2 & 0x7F0000) |
+                            (value << 3 & 0x7F000000);
+    hg__put32(at, spread | (0x808080u & ((1u << 8 * more) - 1)));
+    return at + more + 1;
+}
+
 static inline uint8_t *put_varint(uint8_t *at, uint64_t value) {
+    if (__builtin_expect(value < 1 << 14, 1)) { /* one byte or two, likewise */
+        const unsigned more = value >= 128;
+        at[0] = (uint8_t)(value | more << 7);
+        at[1] = (uint8_t)(value >> 7);
+        return at + more + 1;
+    }
+    if (value < 1 << 28)
+        return put_short_varint(at, (uint32_t)value);
     while (value >= 128) {
         *at++ = (uint8_t)(value | 128);
         value >>= 7;
@@ -233,12 +251,82 @@ static inline void account(hg_trace_writer *w, const hg_op *op, unsigned facts) 
         w->totals.live_blocks_peak = w->live_blocks;
 }
 
-enum hg_status hg_trace_writer_put(hg_trace_writer *w, const hg_op *op) {
-    if (w->status != HG_OK)
-        return fail(w, w->status);
-    if (!hg__op_is_well_formed(op) || hg__op_facts[op->kind] & HG__OP_UNSTORED)
+/* How many operations from the first on are of the kind that nearly all are: mallocs and frees, by the
+ * thread that did the one before, of slots that the tables hold, of sizes whose sums can't overflow. */
+static size_t count_plain(const hg_trace_writer *w, const hg_op *ops, size_t count) {
+    const uint16_t thread = w->thread_previous;
+    const uint32_t slot_end = (uint32_t)w->totals.slot_count;
+    size_t i = 0;
+    for (; i < count; i++) {
+        const hg_op *const op = &ops[i];
+        const uint64_t size_end = op->kind == HG_OP_MALLOC ? UINT64_C(1) << 56 : 1;
+        if ((op->kind != HG_OP_MALLOC && op->kind != HG_OP_FREE) || op->slot >= slot_end ||
+            op->thread != thread || op->flags || op->arg || op->size >= size_end)
+            break;
+    }
+    return i;
+}
+
+static void put_plain_slots(hg_trace_writer *w, const hg_op *ops, size_t count) {
+    struct hg__predictor predictor = w->predictor;
+    uint8_t *kinds = w->end[0], *slots = w->end[2];
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t slot = ops[i].slot;
+        const unsigned facts = ops[i].kind == HG_OP_MALLOC ? HG__OP_MAKES : HG__OP_ENDS;
+        const int64_t previous = predictor.slot_previous;
+        unsigned kind = ops[i].kind | HG__KIND_SAME_THREAD;
+        if (hg__predict(&predictor, facts) == slot)
+            kind |= HG__KIND_PREDICTED;
+        else
+            slots = put_varint(slots, zigzag(slot - previous));
+        hg__predictor_learn(&predictor, facts, slot);
+        *kinds++ = (uint8_t)kind;
+    }
+    w->predictor = predictor;
+    w->end[0] = kinds;
+    w->end[2] = slots;
+}
+
+static void put_plain_sizes(hg_trace_writer *w, const hg_op *ops, size_t count) {
+    uint64_t *const slot_bytes = w->slot_bytes;
+    uint64_t blocks = w->live_blocks, sum = w->live_bytes + blocks; /* as in slot_bytes */
+    uint64_t bytes_peak = w->totals.live_bytes_peak, blocks_peak = w->totals.live_blocks_peak;
+    uint64_t malloc_count = 0;
+    uint8_t *sizes = w->end[3];
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t before = slot_bytes[ops[i].slot];
+        if (ops[i].kind == HG_OP_FREE) {
+            slot_bytes[ops[i].slot] = 0;
+            blocks -= before != 0;
+            sum -= before;
+            continue;
+        }
+        sizes = put_varint(sizes, ops[i].size);
+        slot_bytes[ops[i].slot] = ops[i].size + 1;
+        blocks += before == 0;
+        sum += ops[i].size + 1 - before;
+        blocks_peak = blocks > blocks_peak ? blocks : blocks_peak;
+        if (__builtin_expect(sum - blocks > bytes_peak, 0)) {
+            bytes_peak = sum - blocks;
+            w->totals.live_bytes_peak_operation = w->totals.operation_count + i;
+        }
+        malloc_count++;
+    }
+    w->end[3] = sizes;
+    w->live_blocks = blocks;
+    w->live_bytes = sum - blocks;
+    w->totals.live_bytes_peak = bytes_peak;
+    w->totals.live_blocks_peak = blocks_peak;
+    w->totals.kind_count[HG_OP_MALLOC] += malloc_count;
+    w->totals.kind_count[HG_OP_FREE] += count - malloc_count;
+    w->totals.operation_count += count;
+}
+
+/* Any operation. */
+static enum hg_status put_one(hg_trace_writer *w, const hg_op *op) {
+    const unsigned facts = hg__op_facts[op->kind & 31];
+    if (!hg__op_is_well_formed(op) || facts & HG__OP_UNSTORED)
         return HG_ERR_USAGE;
-    const unsigned facts = hg__op_facts[op->kind];
     const bool has_slot = op->slot != HG_SLOT_NONE;
     if (has_slot && op->slot >= w->slot_capacity && !grow_slots(w, op->slot))
         return fail(w, HG_ERR_MEMORY);
@@ -275,7 +363,36 @@ enum hg_status hg_trace_writer_put(hg_trace_writer *w, const hg_op *op) {
     w->totals.kind_count[op->kind]++;
     if (op->thread >= w->totals.thread_count)
         w->totals.thread_count = (uint64_t)op->thread + 1;
-    return ++w->op_count == HG_TRACE_BLOCK_OPS ? hg_trace_writer_flush(w) : HG_OK;
+    return HG_OK;
+}
+
+enum hg_status hg_trace_writer_put_many(hg_trace_writer *w, const hg_op *ops, size_t count) {
+    if (w->status != HG_OK)
+        return fail(w, w->status);
+    for (size_t done = 0; done < count;) {
+        const size_t room = HG_TRACE_BLOCK_OPS - w->op_count;
+        size_t n = 0;
+        if (w->op_count) /* a block's first operation names its thread */
+            n = count_plain(w, ops + done, count - done < room ? count - done : room);
+        if (n) {
+            put_plain_slots(w, ops + done, n);
+            put_plain_sizes(w, ops + done, n);
+        } else {
+            const enum hg_status status = put_one(w, ops + done);
+            if (status != HG_OK)
+                return status;
+            n = 1;
+        }
+        done += n;
+        w->op_count += (uint32_t)n;
+        if (w->op_count == HG_TRACE_BLOCK_OPS && hg_trace_writer_flush(w) != HG_OK)
+            return w->status;
+    }
+    return HG_OK;
+}
+
+enum hg_status hg_trace_writer_put(hg_trace_writer *w, const hg_op *op) {
+    return hg_trace_writer_put_many(w, op, 1);
 }
 
 /* ---- one block ---- */

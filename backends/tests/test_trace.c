@@ -197,6 +197,95 @@ static void random_streams_round_trip(void **state) {
     }
 }
 
+static hg_trace_reader *open_reader(const char *path) {
+    hg_trace_reader *reader = NULL;
+    char why[256];
+    if (hg_trace_reader_open(path, &reader, why, sizeof why) != HG_OK)
+        fail_msg("%s", why);
+    return reader;
+}
+
+/* What the totals should be, by the plainest account. */
+static struct hg_trace_totals count_totals(const hg_op *ops, size_t count) {
+    struct hg_trace_totals t = {.operation_count = count, .exit_status = UINT64_MAX};
+    static uint64_t bytes[64];
+    static bool is_live[64];
+    uint64_t live_bytes = 0, live_blocks = 0;
+    memset(is_live, 0, sizeof is_live);
+    for (size_t i = 0; i < count; i++) {
+        const hg_op *const op = &ops[i];
+        t.kind_count[op->kind]++;
+        if (op->thread >= t.thread_count)
+            t.thread_count = op->thread + 1u;
+        if (op->slot == HG_SLOT_NONE)
+            continue;
+        if (op->slot >= t.slot_count)
+            t.slot_count = op->slot + 1u;
+        const bool makes = (hg_op_allocates(op->kind) || hg_op_reallocates(op->kind)) &&
+                           !(op->flags & HG_OPF_FAILED);
+        if ((makes || hg_op_frees(op->kind)) && is_live[op->slot]) {
+            live_bytes -= bytes[op->slot];
+            live_blocks--;
+            is_live[op->slot] = false;
+        }
+        if (makes) {
+            bytes[op->slot] = hg_op_bytes(op);
+            live_bytes += bytes[op->slot];
+            live_blocks++;
+            is_live[op->slot] = true;
+        }
+        if (live_bytes > t.live_bytes_peak) {
+            t.live_bytes_peak = live_bytes;
+            t.live_bytes_peak_operation = i;
+        }
+        if (live_blocks > t.live_blocks_peak)
+            t.live_blocks_peak = live_blocks;
+    }
+    t.live_bytes_end = live_bytes;
+    t.live_blocks_end = live_blocks;
+    return t;
+}
+
+/* Mostly mallocs and frees, whatever is in the slot: written in pieces of any length they make the
+ * trace that they make one by one, and the totals are what a plain account says. */
+static void pieces_make_the_same_trace(void **state) {
+    enum { COUNT = 150000 };
+    hg_op *ops = random_ops(COUNT, seed_of_this_run, 64);
+    uint64_t seed = seed_of_this_run;
+    (void)state;
+    for (size_t i = 0; i < COUNT; i++) {
+        const uint64_t random = random_next(&seed);
+        const uint16_t thread = random >> 50 & 15 ? 0 : (uint16_t)(random >> 60);
+        if (random & 7)
+            ops[i] = random & 1 << 8 ? (hg_op){HG_OP_FREE, 0, thread, random >> 16 & 63, 0, 0}
+                                     : (hg_op){HG_OP_MALLOC,         0, thread, random >> 16 & 63,
+                                               random >> 32 & 65535, 0};
+        else if (hg_op_bytes(&ops[i]) > UINT64_C(1) << 40)
+            ops[i] = (hg_op){HG_OP_FREE, 0, 0, HG_SLOT_NONE, 0, 0};
+    }
+    write_trace(trace_path, ops, COUNT, 0);
+    hg_trace_writer *writer = open_writer(other_path);
+    for (size_t i = 0, n; i < COUNT; i += n) {
+        n = random_next(&seed) % 600;
+        n = n < COUNT - i ? n : COUNT - i;
+        assert_int_equal(hg_trace_writer_put_many(writer, ops + i, n), HG_OK);
+    }
+    assert_int_equal(hg_trace_writer_close(writer), HG_OK);
+
+    const struct hg_trace_totals expected = count_totals(ops, COUNT);
+    const char *const paths[] = {trace_path, other_path};
+    for (int i = 0; i < 2; i++) {
+        size_t read_count;
+        char why[256];
+        assert_int_equal(read_trace(paths[i], ops, COUNT, &read_count, why, sizeof why), HG_END);
+        assert_int_equal(read_count, COUNT);
+        hg_trace_reader *const reader = open_reader(paths[i]);
+        assert_memory_equal(hg_trace_reader_totals(reader), &expected, sizeof expected);
+        hg_trace_reader_close(reader);
+    }
+    free(ops);
+}
+
 static void totals_and_header(void **state) {
     static const hg_op ops[] = {
         {HG_OP_MALLOC, 0, 0, 0, 100, 0},
@@ -414,7 +503,9 @@ static void every_truncation_is_noticed(void **state) {
 /* The property: an error that names a byte, or the very same operations as before the damage. */
 static void random_corruption_is_noticed(void **state) {
     const char *const wanted = getenv("HEAPGAUGE_CORRUPTIONS");
-    const unsigned long rounds = wanted ? strtoul(wanted, NULL, 10) : 20000;
+    const unsigned long rounds = wanted              ? strtoul(wanted, NULL, 10)
+                                 : getenv("HG_LONG") ? 100000
+                                                     : 20000;
     struct sample sample = make_sample();
     uint8_t *const bytes = malloc(sample.size + 64);
     uint64_t seed = seed_of_this_run;
@@ -537,6 +628,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_and_edge_round_trips),
         cmocka_unit_test(random_streams_round_trip),
+        cmocka_unit_test(pieces_make_the_same_trace),
         cmocka_unit_test(totals_and_header),
         cmocka_unit_test(refuses_to_write_what_is_malformed),
         cmocka_unit_test(write_errors_are_told),

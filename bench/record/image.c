@@ -77,6 +77,7 @@ static void free_view(struct hg_image_view *v) {
         close(v->pid_fd);
     if (v->shared)
         munmap(v->shared, hg_image_size(v->shared->rings_max));
+    free(v->batch);
     free(v->ring);
     free(v->queue);
     free(v);
@@ -95,9 +96,10 @@ struct hg_image_view *hg_image_open(const char *path, const char *trace_path,
     if (v->shared) {
         v->ring = calloc(v->shared->rings_max, sizeof *v->ring);
         v->queue = calloc(v->shared->rings_max, sizeof *v->queue);
+        v->batch = calloc(HG_BATCH_OPS, sizeof *v->batch);
         write_header(header, sizeof header, v->shared, parent_trace, on_full);
     }
-    if (!v->shared || !v->ring || !v->queue || !hg_slots_open(&v->slots) ||
+    if (!v->shared || !v->ring || !v->queue || !v->batch || !hg_slots_open(&v->slots) ||
         hg_trace_writer_open(trace_path, header, &v->writer) != HG_OK) {
         const int error = errno;
         free_view(v);
@@ -122,10 +124,17 @@ static void give_up(struct hg_image_view *v, enum hg_status status) {
     atomic_store(&v->shared->is_closed, 1);
 }
 
-static void put(struct hg_image_view *v, const hg_op *op) {
-    const enum hg_status status = hg_trace_writer_put(v->writer, op);
-    if (__builtin_expect(status != HG_OK, 0))
+static __attribute__((noinline)) void write_batch(struct hg_image_view *v) {
+    const enum hg_status status = hg_trace_writer_put_many(v->writer, v->batch, v->batch_count);
+    v->batch_count = 0;
+    if (status != HG_OK)
         give_up(v, status);
+}
+
+static inline void put(struct hg_image_view *v, const hg_op *op) {
+    v->batch[v->batch_count++] = *op;
+    if (__builtin_expect(v->batch_count == HG_BATCH_OPS, 0))
+        write_batch(v);
 }
 
 static void put_plain(struct hg_image_view *v, unsigned kind, uint32_t thread, uint32_t slot,
@@ -372,15 +381,77 @@ static void look_at_rings(struct hg_image_view *v) {
     v->ring_count = count;
 }
 
-/* Tells the producer what was read. */
-static void publish_tail(struct hg_image_view *v, uint32_t i) {
+/* Tells the producer what was read. One that waits for room is woken once there is plenty: waking costs
+ * as much as some thousand events. */
+static void publish_tail(struct hg_image_view *v, uint32_t i, bool is_plenty) {
     struct hg_ring *const shared = &v->shared->ring[i];
-    if (v->ring[i].tail_published == v->ring[i].tail)
-        return;
-    v->ring[i].tail_published = v->ring[i].tail;
-    atomic_store(&shared->tail, v->ring[i].tail);
-    if (atomic_load(&shared->is_waiting) && atomic_exchange(&shared->is_waiting, 0))
+    if (v->ring[i].tail_published != v->ring[i].tail) {
+        v->ring[i].tail_published = v->ring[i].tail;
+        atomic_store(&shared->tail, v->ring[i].tail);
+    }
+    if (is_plenty && atomic_load(&shared->is_waiting) && atomic_exchange(&shared->is_waiting, 0))
         syscall(SYS_futex, &shared->is_waiting, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+/* What nearly all events are, in a loop of its own: mallocs that worked and frees, of a thread of which
+ * nothing else is pending, numbered as expected. Stops before any other, before room for operations
+ * ends, and where the tail is to be published. Returns how many there were. */
+static uint64_t read_plain(struct hg_image_view *v, uint32_t thread, const struct hg_unit *units) {
+    struct hg_ring_view *const ring = &v->ring[thread];
+    const uint64_t first = ring->tail, publish = ring->tail_published + PUBLISH_UNITS;
+    const uint64_t stop = ring->head < publish ? ring->head : publish;
+    struct hg_slots slots = v->slots; /* no store below can be taken for one to it */
+    hg_op *op = v->batch + v->batch_count;
+    uint64_t room = HG_BATCH_OPS - 1 - v->batch_count, tail = first;
+    if (slots.given_back_capacity - slots.given_back_count < room)
+        return 0;
+    if (room > stop - tail)
+        room = stop - tail;
+    for (uint32_t expected = (uint32_t)v->expected; room; room--, tail++, expected++) {
+        const struct hg_unit unit = units[tail % HG_RING_UNITS];
+        const unsigned kind = unit.word[0] & 255;
+        const uint64_t address = unit.word[1];
+        hg_slots_prefetch(&slots, units[(tail + LOOK_AHEAD) % HG_RING_UNITS].word[1]);
+        if ((uint32_t)(unit.word[0] >> 32) != expected || address == 0)
+            break;
+        struct hg_slot_entry *const entry = hg_slots_seek(&slots, address);
+        if (entry->address == 0)
+            break;
+        if (kind == HG_OP_FREE && entry->slot != HG_SLOT_NONE) {
+            *op++ = (hg_op){HG_OP_FREE, 0, (uint16_t)thread, entry->slot, 0, 0};
+            slots.given_back[slots.given_back_count++] = entry->slot;
+            entry->slot = HG_SLOT_NONE;
+            slots.live_count--;
+        } else if (kind == HG_OP_MALLOC && entry->slot == HG_SLOT_NONE && slots.given_back_count) {
+            const uint64_t size = unit.word[0] >> 8 & HG_EVENT_SIZE_ELSEWHERE;
+            if (size == HG_EVENT_SIZE_ELSEWHERE)
+                break;
+            entry->slot = slots.given_back[--slots.given_back_count];
+            slots.live_count++;
+            *op++ = (hg_op){HG_OP_MALLOC, 0, (uint16_t)thread, entry->slot, size, 0};
+        } else {
+            break;
+        }
+    }
+    v->slots = slots;
+    v->batch_count = (uint32_t)(op - v->batch);
+    v->expected += tail - first;
+    ring->tail = tail;
+    return tail - first;
+}
+
+/* The event at the ring's tail, read whole. */
+static struct event read_event(struct hg_ring_view *ring, const struct hg_unit *units) {
+    const struct hg_unit unit = units[ring->tail++ % HG_RING_UNITS];
+    struct event e = {.kind = unit.word[0] & 255,
+                      .address = unit.word[1],
+                      .size = unit.word[0] >> 8 & HG_EVENT_SIZE_ELSEWHERE};
+    if (e.size == HG_EVENT_SIZE_ELSEWHERE) {
+        const struct hg_unit second = units[ring->tail++ % HG_RING_UNITS];
+        e.size = second.word[0];
+        e.arg = second.word[1];
+    }
+    return e;
 }
 
 /* Reads from one ring as long as its events are the ones to come. Returns how many were. */
@@ -389,27 +460,19 @@ static uint64_t read_run(struct hg_image_view *v, uint32_t i) {
     const struct hg_unit *const units = hg_ring_units(v->shared, i);
     uint64_t count = 0;
     while (ring->tail < ring->head) {
+        if (ring->is_live && !ring->is_reallocating && v->clock_due_ns == 0)
+            count += read_plain(v, i, units);
+        if (ring->tail - ring->tail_published >= PUBLISH_UNITS)
+            publish_tail(v, i, ring->head - ring->tail <= HG_RING_UNITS / 2);
+        if (ring->tail == ring->head)
+            break;
         ring->next = number_at(v, ring, units);
         if ((int64_t)(ring->next - v->expected) > 0)
             break;
-        const struct hg_unit unit = units[ring->tail % HG_RING_UNITS];
-        struct event e = {.kind = unit.word[0] & 255,
-                          .address = unit.word[1],
-                          .size = unit.word[0] >> 8 & HG_EVENT_SIZE_ELSEWHERE};
-        hg_slots_prefetch(&v->slots, units[(ring->tail + LOOK_AHEAD) % HG_RING_UNITS].word[1]);
-        if (e.size == HG_EVENT_SIZE_ELSEWHERE) {
-            const struct hg_unit second = units[(ring->tail + 1) % HG_RING_UNITS];
-            e.size = second.word[0];
-            e.arg = second.word[1];
-            ring->tail++;
-        }
-        ring->tail++;
-        if (ring->next == v->expected)
-            v->expected++;
+        v->expected += ring->next == v->expected;
+        const struct event e = read_event(ring, units);
         take_event(v, i, &e);
         count++;
-        if (ring->tail - ring->tail_published >= PUBLISH_UNITS)
-            publish_tail(v, i);
     }
     return count;
 }
@@ -463,7 +526,7 @@ uint64_t hg_image_drain(struct hg_image_view *v, uint64_t now_ns, bool is_last) 
     }
     v->was_started |= count != 0;
     for (uint32_t i = 0; i < v->ring_count; i++)
-        publish_tail(v, i);
+        publish_tail(v, i, true);
     return count;
 }
 
@@ -481,6 +544,7 @@ void hg_image_tend(struct hg_image_view *v, uint64_t now_ns) {
     if (v->status != HG_OK || now_ns < v->flush_ns + flush_every_ns)
         return;
     v->flush_ns = now_ns;
+    write_batch(v);
     const enum hg_status status = hg_trace_writer_flush(v->writer);
     if (status != HG_OK)
         give_up(v, status);
@@ -500,6 +564,7 @@ enum hg_status hg_image_close(struct hg_image_view *v, struct hg_image_end end,
     for (uint32_t i = 0; i < v->ring_count; i++)
         if (v->ring[i].is_ending && v->ring[i].is_live)
             put_thread_end(v, i);
+    write_batch(v);
     atomic_store(&v->shared->is_closed, 1);
     struct hg_trace_totals *const written = hg_trace_writer_totals(v->writer);
     written->dropped_count = count_dropped(v);

@@ -24,6 +24,8 @@ struct hg_ring_view {
     bool is_ending; /* its thread has run its destructors */
 };
 
+enum { HG_BATCH_OPS = 256 }; /* operations handed to the writer at once */
+
 struct hg_image_view {
     struct hg_image *shared;
     char path[340]; /* of the image in the control directory */
@@ -32,6 +34,8 @@ struct hg_image_view {
     int32_t pid;
     uint32_t number; /* of the trace, in order of appearance */
     hg_trace_writer *writer;
+    hg_op *batch; /* on their way to the writer */
+    uint32_t batch_count;
     struct hg_slots slots;
     struct hg_ring_view *ring; /* one per ring the image may have */
     uint32_t ring_count;
