@@ -48,6 +48,9 @@ extern const struct hg_layout_face hg__layout_over_libc;
 /* ---- decorators: each wraps `inner`, one of a kind a process ---- */
 HG_WARN_UNUSED enum hg_status hg__faulty_open(const char *fault, const hg_backend *inner,
                                               hg_backend *backend, char *why, size_t why_size);
+/* `model` as in slab.c: "8-raw", "64-aligned", "8-padded-6.11". */
+HG_WARN_UNUSED enum hg_status hg__slab_open(const char *model, const hg_backend *inner,
+                                            hg_backend *backend, char *why, size_t why_size);
 HG_WARN_UNUSED enum hg_status hg__counting_open(const hg_backend *inner, hg_backend *backend);
 HG_WARN_UNUSED enum hg_status hg__slow_open(const char *percent, const hg_backend *inner,
                                             hg_backend *backend, char *why, size_t why_size);

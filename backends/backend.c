@@ -161,7 +161,7 @@ static enum hg_status open_registered(const char *spec, hg_backend *backend, cha
     return HG_ERR_UNKNOWN;
 }
 
-/* "DECORATOR:BACKEND": fault-NAME:..., count:..., slow-P%:... */
+/* "DECORATOR:BACKEND": fault-NAME:..., slab-MODEL:..., count:..., slow-P%:... */
 static enum hg_status open_decorator(const char *spec, const char *colon, hg_backend *backend,
                                      char *why, size_t why_size) {
     const hg_backend *inner;
@@ -178,11 +178,14 @@ static enum hg_status open_decorator(const char *spec, const char *colon, hg_bac
     }
     if (strncmp(word, "fault-", 6) == 0)
         return hg__faulty_open(word + 6, inner, backend, why, why_size);
+    if (strncmp(word, "slab-", 5) == 0)
+        return hg__slab_open(word + 5, inner, backend, why, why_size);
     if (strcmp(word, "count") == 0)
         return hg__counting_open(inner, backend);
     if (strncmp(word, "slow-", 5) == 0)
         return hg__slow_open(word + 5, inner, backend, why, why_size);
-    snprintf(why, why_size, "unknown decorator '%s'; there are: fault-NAME, count, slow-P%%", word);
+    snprintf(why, why_size,
+             "unknown decorator '%s'; there are: fault-NAME, slab-MODEL, count, slow-P%%", word);
     return HG_ERR_UNKNOWN;
 }
 

@@ -55,10 +55,9 @@ bool hg__misaligned(hg_oracle *oracle, const void *ptr, size_t owed, const char 
 
 /* C6: what of the harness's own memory does [begin, end) touch? NULL: nothing. */
 static const char *harness_memory(const hg_oracle *oracle, uintptr_t begin, uintptr_t end) {
-    enum { STACK_SHOWN = 64 << 10 };
     uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
     uintptr_t books = (uintptr_t)oracle->blocks;
-    if (begin < frame + 4096 && end > frame - STACK_SHOWN)
+    if (begin < frame + HG_STACK_SHOWN_BYTES / 16 && end > frame - HG_STACK_SHOWN_BYTES)
         return "the stack";
     if (begin < books + oracle->block_capacity * sizeof *oracle->blocks && end > books)
         return "the oracle's table of blocks";

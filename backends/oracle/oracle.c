@@ -205,6 +205,15 @@ static bool free_all(hg_oracle *oracle, unsigned order) {
     return false;
 }
 
+void hg_oracle_abandon(hg_oracle *oracle) {
+    for (uint32_t slot = 0; slot < oracle->slot_end; slot++) {
+        struct hg__block *block = &oracle->blocks[slot];
+        if (block->ptr && !(oracle->found && slot == oracle->finding.op.slot))
+            hg__free_block(oracle->backend, block);
+        block->ptr = NULL;
+    }
+}
+
 /* C16, C51: with everything freed, the largest block there was can be had again. */
 static bool memory_lost(hg_oracle *oracle) {
     size_t size = oracle->size_max;

@@ -14,6 +14,12 @@
 #define HG_SANITIZED 0
 #endif
 
+/* How far below a frame the stack is looked for, bytes (and a sixteenth of that above). In the kernel,
+ * where a stack is short and may have slabs for neighbours, its build says less. */
+#ifndef HG_STACK_SHOWN_BYTES
+#define HG_STACK_SHOWN_BYTES (64u << 10)
+#endif
+
 enum { HG__FUNDAMENTAL_ALIGN = 16, HG__PAGE_BYTES = 4096 };
 static const int HG__ERRNO_SENTINEL = 4095; /* no call of ours sets it */
 

@@ -14,16 +14,18 @@
 #include <string.h>
 
 #include "export_c.h"
+#include "heapgauge/flat.h"
 #include "heapgauge/trace.h"
 
 enum { STATUS_USAGE = 2, C_OPERATIONS_MAX = 1000000 };
 
 static const char usage[] =
-    "usage: heapgauge export T.hgt --to=c|text|trace -o FILE [--from=N] [--count=N]\n"
+    "usage: heapgauge export T.hgt --to=c|text|trace|flat -o FILE [--from=N] [--count=N]\n"
     "Writes a trace, or the piece of it from operation N on, as something that stands alone.\n"
     "  --to=c        a C program that makes the same calls: plain gcc, nothing of Heapgauge\n"
     "  --to=text     as `heapgauge show` prints it\n"
     "  --to=trace    a trace\n"
+    "  --to=flat     operations as plain bytes, for the kernel module (scripts/kernel-run)\n"
     "  --from=N      begin with operation N (0); what lives there is allocated first\n"
     "  --count=N     N operations (all)\n"
     "Inputs for the fuzz targets are made of traces by fuzz_seeds (fuzz/README.md).\n"
@@ -40,6 +42,7 @@ struct sink {
     FILE *file;
     hg_trace_writer *writer;
     struct hg_export_steps steps;
+    uint64_t flat_count;
 };
 
 /* A block that lives where the piece begins: the call that would make it as it is. */
@@ -76,6 +79,18 @@ static bool put_step(struct sink *sink, const hg_op *op) {
     return hg_export_steps_add(&sink->steps, op);
 }
 
+static bool put_flat(struct sink *sink, const hg_op *op) {
+    sink->flat_count++;
+    return fwrite(op, sizeof *op, 1, sink->file) == 1;
+}
+
+/* The head says how many operations follow: written once more when that is known. */
+static bool write_flat_head(const struct sink *sink) {
+    unsigned char head[HG_FLAT_HEADER_BYTES];
+    hg_flat_head(head, sink->flat_count);
+    return fseeko(sink->file, 0, SEEK_SET) == 0 && fwrite(head, sizeof head, 1, sink->file) == 1;
+}
+
 static bool open_sink(struct sink *sink, const struct options *o, const hg_trace_reader *reader) {
     if (strcmp(o->to, "trace") == 0) {
         char header[8192];
@@ -88,8 +103,10 @@ static bool open_sink(struct sink *sink, const struct options *o, const hg_trace
         return hg_trace_writer_open(o->output, header, &sink->writer) == HG_OK;
     }
     sink->put = strcmp(o->to, "c") == 0 ? put_step : put_text;
+    if (strcmp(o->to, "flat") == 0)
+        sink->put = put_flat;
     sink->file = fopen(o->output, "we");
-    return sink->file != NULL;
+    return sink->file && (sink->put != put_flat || write_flat_head(sink));
 }
 
 static bool close_sink(struct sink *sink, const struct options *o) {
@@ -100,6 +117,8 @@ static bool close_sink(struct sink *sink, const struct options *o) {
     }
     if (sink->put == put_step)
         good = hg_export_c(sink->file, o->output, &sink->steps);
+    if (sink->put == put_flat)
+        good = write_flat_head(sink);
     hg_export_steps_free(&sink->steps);
     return fclose(sink->file) == 0 && good;
 }
@@ -252,9 +271,10 @@ static bool are_complete(const struct options *o) {
                         "fuzz targets (fuzz/README.md)\n");
         return false;
     }
-    if (strcmp(o->to, "c") == 0 || strcmp(o->to, "text") == 0 || strcmp(o->to, "trace") == 0)
+    if (strcmp(o->to, "c") == 0 || strcmp(o->to, "text") == 0 || strcmp(o->to, "trace") == 0 ||
+        strcmp(o->to, "flat") == 0)
         return true;
-    fprintf(stderr, "heapgauge export: --to=%s: give c, text or trace\n", o->to);
+    fprintf(stderr, "heapgauge export: --to=%s: give c, text, trace or flat\n", o->to);
     return false;
 }
 

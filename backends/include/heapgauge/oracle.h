@@ -91,6 +91,10 @@ HG_WARN_UNUSED enum hg_status hg_oracle_perform(hg_oracle *oracle, const hg_op *
  * allocated, 1 the reverse, 2 scattered), then checks that memory can be had again. As above. */
 HG_WARN_UNUSED enum hg_status hg_oracle_finish(hg_oracle *oracle, unsigned order);
 
+/* After a finding, where the heap outlives the oracle (the kernel's does): frees what is live, unchecked,
+ * but for the block of the operation that broke, whose state is not known. Destroy the oracle next. */
+void hg_oracle_abandon(hg_oracle *oracle);
+
 /* Is memory that was freed used again (C51)? A steady loop of its own, of some 100,000 operations; with
  * `across_threads` each block is freed by another thread than its maker (C52). Call when nothing is live.
  * HG_END: a finding. */

@@ -1,0 +1,245 @@
+"""A kernel that can be booted and a module for it, from the distribution's packages, under build/kernel/.
+
+Nothing is installed: packages are downloaded once, unpacked beside each other, and kept.
+"""
+
+import fcntl
+import gzip
+import os
+import re
+import shutil
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import Trouble
+
+ROOT = Path(__file__).resolve().parents[4]
+CLOUD = "cloud-amd64"
+# The source is newer than the binary; modules are loaded only into the release they say they are for.
+UML_PARTS = ["Makefile", "Kbuild", "include", "arch/um", "arch/x86", "scripts", "security", "kernel/bounds.c",
+             "kernel/time/timeconst.bc", "tools/include", "tools/build", "tools/scripts", "tools/objtool", "tools/lib"]
+
+
+@dataclass
+class Kernel:
+    """One route to a running kernel."""
+    name: str
+    series: str       # of the headers' packages; "" for user-mode Linux
+    emulated: bool
+    tools: tuple      # programs without which it can't be built and run
+
+    @property
+    def folder(self):
+        return Path(os.environ.get("HEAPGAUGE_KERNEL_CACHE") or ROOT / "build/kernel") / self.name
+
+
+BUILD_TOOLS = ("make", "gcc-12", "bc")
+KERNELS = {k.name: k for k in (
+    Kernel("uml", "", False, (*BUILD_TOOLS, "flex", "bison", "xz")),
+    Kernel("6.1", "6.1", True, (*BUILD_TOOLS, "qemu-system-x86_64")),
+    Kernel("6.12", "6.12", True, (*BUILD_TOOLS, "qemu-system-x86_64")),
+)}
+
+
+def require_tools(kernel):
+    """Ends with what to install if something is missing, or if this is not the machine these kernels are for."""
+    missing = [tool for tool in (*kernel.tools, "apt-get", "dpkg") if not shutil.which(tool)]
+    if missing:
+        raise Trouble(f"{kernel.name} needs {', '.join(missing)}: scripts/setup kernel")
+    if os.uname().machine != "x86_64":
+        raise Trouble(f"{kernel.name} is for x86-64, and this is {os.uname().machine}")
+
+
+def run(words, log, **options):
+    """Runs a noisy command with its output in a log; Trouble with the log's end if it fails."""
+    with open(log, "ab") as out:
+        out.write(f"$ {' '.join(map(str, words))}\n".encode())
+        out.flush()
+        done = subprocess.run([str(w) for w in words], stdin=subprocess.DEVNULL, stdout=out,
+                              stderr=subprocess.STDOUT, **options)
+    if done.returncode:
+        last = [line for line in Path(log).read_text(errors="replace").splitlines() if line.strip()][-1:]
+        raise Trouble(f"{words[0]} failed ({last[0][:200] if last else 'no output'}); see {log}")
+
+
+@contextmanager
+def locked(folder):
+    """One run prepares a kernel at a time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+# ---- packages ----
+
+def depends(package):
+    """What a package of the archive depends on, by apt's lists."""
+    shown = subprocess.run(["apt-cache", "depends", package], capture_output=True, text=True).stdout
+    return re.findall(r"Depends: (\S+)", shown)
+
+
+def package_names(kernel):
+    """The packages that hold the kernel and what its modules are built with."""
+    if not kernel.series:
+        return ["user-mode-linux", "linux-source-6.1"]
+    meta = f"linux-headers-{CLOUD}" if kernel.series == "6.1" else f"linux-headers-{kernel.series}-{CLOUD}"
+    release = next((name.removeprefix("linux-headers-") for name in depends(meta)
+                    if name.startswith("linux-headers-")), None)
+    if not release:
+        raise Trouble(f"the package {meta} is not in apt's lists: apt-get update, or a Debian 12")
+    base = release.removesuffix(f"-{CLOUD}")
+    kbuild = "6.1" if kernel.series == "6.1" else base
+    return [f"linux-image-{release}-unsigned", f"linux-headers-{release}", f"linux-headers-{base}-common",
+            f"linux-kbuild-{kbuild}"]
+
+
+def fetch(kernel, say):
+    """Downloads what is not there yet; the .deb files."""
+    folder = kernel.folder / "packages"
+    done = folder / "complete"
+    if not done.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        names = package_names(kernel)
+        say(f"{kernel.name}: downloading {', '.join(names)}")
+        run(["apt-get", "download", *names], kernel.folder / "download.log", cwd=folder)
+        done.write_text("\n".join(names) + "\n")
+    return sorted(folder.glob("*.deb"))
+
+
+def unpack(kernel, debs):
+    """The packages' files under root/."""
+    root = kernel.folder / "root"
+    if not root.exists():
+        part = kernel.folder / "root.part"
+        shutil.rmtree(part, ignore_errors=True)
+        for deb in debs:
+            run(["dpkg", "-x", deb, part], kernel.folder / "unpack.log")
+        part.rename(root)
+    return root
+
+
+# ---- what modules are built against ----
+
+def prepare_uml(kernel, root):
+    """The make command that builds for Debian's user-mode Linux, from the parts of the source that it takes."""
+    tree, source, log = kernel.folder / "tree", kernel.folder / "source", kernel.folder / "prepare.log"
+    config = subprocess.run([root / "usr/bin/linux.uml", "--showconfig"], capture_output=True, text=True).stdout
+    sublevel = re.search(r"Linux/um \d+\.\d+\.(\d+)", config)
+    if not sublevel:
+        raise Trouble(f"{root}/usr/bin/linux.uml does not run here; see its --showconfig")
+    make = ["make", "-s", "ARCH=um", "CC=gcc-12", "HOSTCC=gcc-12", "-C", source, f"O={tree}",
+            f"SUBLEVEL={sublevel[1]}", "KBUILD_MODPOST_WARN=1"]
+    if not (tree / "prepared").exists():
+        shutil.rmtree(source, ignore_errors=True)
+        shutil.rmtree(tree, ignore_errors=True)
+        source.mkdir(parents=True)
+        tree.mkdir()
+        archive = next(root.glob("usr/src/linux-source-*.tar.xz"))
+        names = [f"{archive.name.removesuffix('.tar.xz')}/{part}" for part in UML_PARTS]
+        run(["tar", "-xJf", archive, "-C", source, "--strip-components=1", "--wildcards", *names, "*Kconfig*"], log)
+        (tree / ".config").write_text(config)
+        run([*make, "olddefconfig", "modules_prepare"], log)
+        (tree / "prepared").touch()
+        archive.unlink()  # 138 MB, and the package holds it
+    return make
+
+
+def prepare_headers(root):
+    """The make command that builds for one of Debian's kernels, from its headers as they lie in `root`."""
+    headers = next(root.glob(f"usr/src/linux-headers-*-{CLOUD}"))
+    makefile = headers / "Makefile"
+    text = makefile.read_text()
+    makefile.write_text(re.sub(r"^include \S*/usr/src", f"include {root}/usr/src", text, flags=re.M))
+    image = headers / "vmlinux"  # with it modules want pahole, for types that nobody here reads
+    if image.exists():
+        image.rename(headers / "vmlinux.off")
+    return ["make", "-s", "CC=gcc-12", "-C", headers]
+
+
+# ---- the module and the guest's first file system ----
+
+def link_sources(folder):
+    """The folder that Kbuild builds in: links to the sources, so that nothing is written among them."""
+    backends = ROOT / "backends"
+    own = [p for p in (backends / "kernel").iterdir()
+           if p.name != "guest.c" and (p.suffix in (".c", ".h") or p.name in ("Kbuild", "include"))]
+    shared = [backends / name for name in ("flat.c", "survey.c", "survey.h", "generate.c", "operation.c",
+                                           "operation_facts.h", "slab_rule.h")]
+    wanted = {folder / p.name: p for p in own}
+    wanted |= {folder / "shared" / p.name: p for p in shared}
+    wanted |= {folder / "shared/oracle" / p.name: p for p in (backends / "oracle").glob("*.[ch]")}
+    wanted |= {folder / "shared/include": backends / "include", folder / "core/include": ROOT / "core/include"}
+    for old in folder.rglob("*"):
+        if old.is_symlink() and old not in wanted:
+            old.unlink()
+    for link, target in wanted.items():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink() or os.readlink(link) != str(target):
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+
+
+def build_module(kernel, make):
+    """heapgauge.ko, made of the sources as they are now."""
+    folder = kernel.folder / "module"
+    link_sources(folder)
+    log = kernel.folder / "module.log"
+    log.unlink(missing_ok=True)
+    run([*make, f"M={folder}", "modules"], log)
+    return folder / "heapgauge.ko"
+
+
+def build_init(kernel):
+    """The guest's one program."""
+    init, source = kernel.folder / "init", ROOT / "backends/kernel/guest.c"
+    if not init.exists() or init.stat().st_mtime < source.stat().st_mtime:
+        run(["gcc-12", "-O2", "-Wall", "-static", "-o", init, source], kernel.folder / "module.log")
+    return init
+
+
+def cpio(entries):
+    """A file system image as the kernel unpacks it ("newc" of cpio): of (name, mode, bytes[, major, minor])."""
+    out = bytearray()
+    for name, mode, data, *device in [*entries, ("TRAILER!!!", 0, b"")]:
+        major, minor = device or (0, 0)
+        numbers = (0, mode, 0, 0, 1, 0, len(data), 0, 0, major, minor, len(name) + 1, 0)
+        out += b"070701" + b"".join(b"%08X" % n for n in numbers) + name.encode() + b"\0"
+        out += b"\0" * (-len(out) % 4)
+        out += data
+        out += b"\0" * (-len(out) % 4)
+    return bytes(out)
+
+
+@dataclass
+class Built:
+    """What a guest is booted from."""
+    kernel: Kernel
+    image: Path     # linux.uml, or the compressed kernel for QEMU
+    module: Path
+    init: Path
+
+    def initramfs(self, path, jobs, files):
+        """Writes the first file system: `jobs` (lines of text) and files by name."""
+        entries = [("dev", 0o40755, b""), ("dev/console", 0o20600, b"", 5, 1),
+                   ("init", 0o100755, self.init.read_bytes()),
+                   ("heapgauge.ko", 0o100644, self.module.read_bytes()),
+                   ("jobs", 0o100644, "".join(f"{job}\n" for job in jobs).encode())]
+        entries += [(name, 0o100644, Path(source).read_bytes()) for name, source in files.items()]
+        path.write_bytes(gzip.compress(cpio(entries), 1))
+        return path
+
+
+def build(name, say):
+    """Everything up to a bootable guest of that kernel."""
+    kernel = KERNELS[name]
+    require_tools(kernel)
+    with locked(kernel.folder):
+        root = unpack(kernel, fetch(kernel, say))
+        make = prepare_headers(root) if kernel.series else prepare_uml(kernel, root)
+        say(f"{name}: building the module")
+        module = build_module(kernel, make)
+        image = next(root.glob("boot/vmlinuz-*")) if kernel.series else root / "usr/bin/linux.uml"
+        return Built(kernel, image, module, build_init(kernel))

@@ -1,0 +1,125 @@
+"""The kernel story, measured: how many blocks does each way of asking krealloc leave less aligned than asked?"""
+
+import json
+import re
+from pathlib import Path
+
+# size, alignment. The classes of kmalloc between the powers of two are 96 and 192.
+LAYOUTS = [(96, 64), (192, 128), (72, 64), (8, 64), (20, 4096), (96, 32), (160, 32), (192, 64), (24, 8), (64, 64)]
+RULES = ["krealloc", "fault-unpadded", "krealloc_padded", "krealloc_aligned"]
+BLOCKS = 128
+
+
+def jobs(blocks=BLOCKS):
+    """Commands of module.c for the whole table: fresh blocks, and blocks grown from one byte."""
+    return [f"survey {rule} {size} {align} {former} {blocks}"
+            for size, align in LAYOUTS for rule in RULES for former in (0, 1)]
+
+
+def class_jobs(emulated):
+    """Commands for the alignment each size class really gets; fewer sizes where time is dear."""
+    step = 61 if emulated else 7
+    return [command for backend in ("kmalloc", "krealloc", "kvmalloc", "kmem_cache")
+            for command in (f"classes {backend} 1 520 1 16", f"classes {backend} 512 8200 {step} 16")]
+
+
+def cells(answers):
+    """{(rule, size, align): [less of fresh blocks, less of grown ones]} of a guest's answers."""
+    found = {}
+    for answer in answers:
+        words = answer.command.split()
+        if words[0] == "survey":
+            size, align, former = int(words[2]), int(words[3]), int(words[4])
+            found.setdefault((words[1], size, align), [None, None])[former > 0] = answer.fields.get("less")
+    return found
+
+
+def classes(answers, backend):
+    """[(first, last, least alignment)] of a backend's size classes."""
+    runs = []
+    for answer in answers:
+        if answer.command.split()[:2] == ["classes", backend]:
+            runs += [tuple(map(int, m)) for m in re.findall(r"(\d+)-(\d+):(\d+)", answer.text)]
+    return runs
+
+
+def least_by_class(runs):
+    """Least alignment by slab class of kmalloc: {96: 32, ...}; runs that touch several count in each."""
+    bounds = [8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192]
+    least, lower = {}, 0
+    for bound in bounds:
+        seen = [align for first, last, align in runs if first <= bound and last > lower and align]
+        if seen:
+            least[bound] = min(seen)
+        lower = bound
+    return least
+
+
+def table(runs):
+    """The page's table, Markdown, of {name of a run: its record as stored}."""
+    names = list(runs)
+    lines = ["| layout (size/alignment) | asked by | " + " | ".join(names) + " |", "|:--|:--|" + "--:|" * len(names)]
+    for size, align in LAYOUTS:
+        for rule in RULES:
+            row = []
+            for name in names:
+                pair = runs[name]["story"].get(f"{rule} {size}/{align}")
+                row.append("" if pair is None else f"{pair[0]} / {pair[1]}")
+            lines.append(f"| {size}/{align} | `{rule}` | " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
+def class_table(runs):
+    """Least alignment seen by size class, Markdown."""
+    names = list(runs)
+    bounds = sorted({int(b) for run in runs.values() for b in run["classes"]["kmalloc"]})
+    lines = ["| kmalloc class, bytes | " + " | ".join(names) + " |", "|--:|" + "--:|" * len(names)]
+    lines += [f"| {bound} | " + " | ".join(str(runs[n]["classes"]["kmalloc"].get(str(bound), "")) for n in names) + " |"
+              for bound in bounds]
+    return "\n".join(lines)
+
+
+def campaign_table(runs):
+    """What the seeded streams came to, Markdown."""
+    names = list(runs)
+    backends = list(dict.fromkeys(b for run in runs.values() for b in run["campaign"]))
+    lines = ["| backend | " + " | ".join(names) + " |", "|:--|" + ":--|" * len(names)]
+    for backend in backends:
+        row = []
+        for name in names:
+            one = runs[name]["campaign"].get(backend)
+            row.append("" if not one else one["verdict"] if one["verdict"] != "broken"
+                       else f"{one['item']} at operation {one['at']}")
+        lines.append(f"| `{backend}` | " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
+def record(name, outcome):
+    """What is stored of one guest: facts, cells, classes, verdicts."""
+    info = next((a.fields for a in outcome.answers if a.command == "info"), {})
+    campaign = {}
+    for answer in outcome.answers:
+        words = answer.command.split()
+        if words[0] == "generate":
+            keep = {k: answer.fields[k] for k in ("verdict", "ops", "succeeded", "moved", "digest", "item", "at", "text")
+                    if k in answer.fields}
+            campaign[words[1]] = {**keep, "ns": answer.ns}
+    return {"kernel": name, "release": info.get("release"), "kmalloc_min": info.get("kmalloc_min"),
+            "blocks": BLOCKS, "alarms": outcome.alarms[:5], "ended": outcome.ended,
+            "story": {f"{rule} {size}/{align}": pair for (rule, size, align), pair in cells(outcome.answers).items()},
+            "classes": {b: least_by_class(classes(outcome.answers, b)) for b in ("kmalloc", "krealloc", "kvmalloc")},
+            "campaign": campaign}
+
+
+def page(folder):
+    """Puts the tables between the markers of the folder's README.md; the new text."""
+    folder = Path(folder)
+    runs = {}
+    for path in sorted(folder.glob("*.json"), key=lambda p: (p.stem.split("-")[0] != "uml", p.stem)):
+        one = json.loads(path.read_text())
+        runs[path.stem] = one
+    readme = folder / "README.md"
+    text = readme.read_text()
+    for name, made in (("story", table(runs)), ("classes", class_table(runs)), ("campaign", campaign_table(runs))):
+        text = re.sub(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda m: f"{m[1]}{made}\n{m[2]}", text, flags=re.S)
+    return text
