@@ -42,7 +42,8 @@ hg_install_library(backends backends)
 
 foreach(library heapgauge_malloc heapgauge_malloc_hardened)
   if(TARGET ${library}) # not under sanitizers
-    install(TARGETS ${library} DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT core)
+    # To be preloaded, never linked with: not where a linker looks.
+    install(TARGETS ${library} DESTINATION ${CMAKE_INSTALL_LIBDIR}/heapgauge COMPONENT core)
   endif()
 endforeach()
 

@@ -79,8 +79,8 @@ def test_a_missing_part_is_named(installed, tmp_path):
 
 def test_the_library_can_be_preloaded(installed):
     for name in ("libheapgauge_malloc.so", "libheapgauge_malloc_hardened.so"):
-        assert (installed / "lib" / name).exists()
-        run("/usr/bin/python3", "-c", "print(sum(range(10)))", env=clean_environment(LD_PRELOAD=f"{installed}/lib/{name}"))
+        assert (installed / "lib/heapgauge" / name).exists()
+        run("/usr/bin/python3", "-c", "print(sum(range(10)))", env=clean_environment(LD_PRELOAD=f"{installed}/lib/heapgauge/{name}"))
 
 
 # ---- projects that use the libraries ----

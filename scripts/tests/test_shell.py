@@ -60,7 +60,8 @@ def test_setup_is_quick_and_silent_to_apt_when_all_is_there(bare):
 def test_the_table_of_packages_has_a_reason_for_each():
     rows = [line.split("\t") for line in (ROOT / "scripts/packages.tsv").read_text().splitlines() if line[0] != "#"]
     assert all(len(row) == 3 and all(row) for row in rows)
-    assert {row[0] for row in rows} == {"build", "run", "test", "check", "fuzz", "kernel", "traces", "publish"}
+    for group in {row[0] for row in rows}:
+        assert script("setup", "--no-install", group).returncode in (0, 2), group
     listed = script("setup", "--list").stdout.splitlines()
     assert len(listed) == len(rows) + 2 and all(line.startswith("|") and line.endswith("|") for line in listed)
 
