@@ -7,8 +7,8 @@
 #include "os.h"
 
 enum {
-    BIN_SIZE_MAX = 128 << 10, /* bytes of slots a bin may hold ... */
-    BIN_COUNT_MAX = 512,      /* ... and slots */
+    BIN_SIZE_MAX = 32 << 10, /* bytes of slots a bin may hold ... */
+    BIN_COUNT_MAX = 1024,    /* ... and slots */
     BIN_COUNT_MIN = 16,
     BIN_COUNT_START = 8,
     OUTBOX_COUNT = 128,

@@ -16,15 +16,12 @@
 #ifndef HG__CACHE_H
 #define HG__CACHE_H
 
+#include "heapgauge/core_inline.h"
+
 #include "harden.h"
 #include "instance.h"
 
 enum { HG__OUTBOX = HG_CLASS_COUNT, HG__BIN_COUNT = HG_CLASS_COUNT + 1 };
-
-struct hg__bin {
-    void **top;   /* next cell to fill; only the owner moves it, others may look */
-    void **limit; /* full here; within the array */
-};
 
 struct hg__cache {
     struct hg__bin bins[HG__BIN_COUNT];
@@ -35,16 +32,6 @@ struct hg__cache {
     struct hg__cache *next;      /* all caches ever made */
     struct hg__cache *next_idle; /* those without a thread */
 };
-
-extern HG_HIDDEN __thread struct hg__cache *hg__thread __attribute__((tls_model("initial-exec")));
-
-static inline void *hg__bin_pop(struct hg__bin *bin) {
-    void **top = bin->top;
-    void *p = top[-1];
-    if (HG_LIKELY(p != NULL))
-        __atomic_store_n(&bin->top, top - 1, __ATOMIC_RELAXED);
-    return p;
-}
 
 /* A cached slot of `class`, or NULL iff the bin is empty. */
 static inline void *hg__cache_pop(unsigned class) {
@@ -68,16 +55,6 @@ static inline size_t hg__last_step(size_t size, size_t align) {
 /* The bin for such a step < HG__FAST_STEPS. */
 static inline struct hg__bin *hg__bin_of(struct hg__cache *cache, size_t step) {
     return hg__bin_at(cache, cache->bin_of_step[step]);
-}
-
-/* Puts a slot into a bin; false iff the bin is full. */
-static inline bool hg__bin_push(struct hg__bin *bin, void *p) {
-    void **top = bin->top;
-    if (HG_UNLIKELY(top == bin->limit))
-        return false;
-    *top = p;
-    __atomic_store_n(&bin->top, top + 1, __ATOMIC_RELAXED);
-    return true;
 }
 
 static inline bool hg__cache_push(struct hg__cache *cache, unsigned bin_index, void *p) {

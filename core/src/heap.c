@@ -157,20 +157,29 @@ size_t hg__heap_take(struct hg__heap *heap, unsigned class, void **out, size_t w
     return want - left;
 }
 
-/* Sets the free bit of slot `p` of `slab`, which begins at `base`. True iff that made the slab the
- * second idle one of its class, to be released. */
-static inline bool slab_put(struct hg__heap *heap, struct hg__run *slab, const char *base,
-                            void *p) {
+/* Sets the free bits of those of slots[0 .. count) that come before the first one of another slab,
+ * and releases the slab if that makes it the second idle one of its class. Returns how many. */
+static size_t slab_put(struct hg__heap *heap, struct hg__run *slab, void **slots, size_t count) {
     struct hg__heap_class *of = &heap->classes[slab->class];
-    size_t slot = slot_of(&heap->geometry[slab->class], (size_t)((char *)p - base));
-    uint64_t bit = (uint64_t)1 << slot % 64;
-    if (HG_UNLIKELY(slot >= slab->slot_count || (slab->free[slot / 64] & bit)))
-        hg__die("double free of", p, "the slot is already free");
-    slab->free[slot / 64] |= bit;
-    of->free_count++;
-    if (HG_UNLIKELY(++slab->free_count == 1))
+    const struct hg__geometry *geo = &heap->geometry[slab->class];
+    const char *base = hg__address(heap->arena, slab->head);
+    size_t span = (size_t)slab->length << heap->arena->shift, done;
+    for (done = 0; done < count; done++) {
+        size_t offset = (size_t)((char *)slots[done] - base), slot = slot_of(geo, offset);
+        uint64_t bit = (uint64_t)1 << slot % 64;
+        if (offset >= span)
+            break;
+        if (HG_UNLIKELY(slot >= slab->slot_count || (slab->free[slot / 64] & bit)))
+            hg__die("double free of", slots[done], "the slot is already free");
+        slab->free[slot / 64] |= bit;
+    }
+    if (slab->free_count == 0)
         link_partial(heap, slab->head);
-    return HG_UNLIKELY(slab->free_count == slab->slot_count) && ++of->idle_count > 1;
+    slab->free_count = (uint16_t)(slab->free_count + done);
+    of->free_count += done;
+    if (slab->free_count == slab->slot_count && ++of->idle_count > 1)
+        slab_release(heap, slab->head);
+    return done;
 }
 
 /* The slab that slot `p`, cached as `class`, is of. */
@@ -194,28 +203,15 @@ bool hg__heap_put(struct hg__heap *heaps, void **slots, size_t count, unsigned c
     bool drained = false;
     /* One round an owner; the others' slots move to the front for the next round. */
     while (count) {
-        struct hg__heap *heap = NULL;
-        struct hg__run *slab = NULL; /* of the slot before: mostly the next one is a neighbour */
-        size_t kept = 0, last = 0;
-        char *base = NULL;
-        for (size_t i = 0; i < count; i++) {
-            size_t g = hg__granule(a, slots[i]);
-            if (!slab || g != last) {
-                slab = slab_of(a, slots[i], class);
-                base = hg__address(a, slab->head);
-                last = g;
-            }
-            struct hg__heap *owner = &heaps[slab->heap];
-            if (!heap) {
-                heap = owner;
-                hg__lock(&heap->lock);
-            }
-            if (owner != heap) {
-                slots[kept++] = slots[i];
-            } else if (slab_put(heap, slab, base, slots[i])) {
-                slab_release(heap, slab->head);
-                slab = NULL;
-            }
+        struct hg__heap *heap = &heaps[slab_of(a, slots[0], class)->heap];
+        size_t kept = 0;
+        hg__lock(&heap->lock);
+        for (size_t i = 0; i < count;) {
+            struct hg__run *slab = slab_of(a, slots[i], class);
+            if (&heaps[slab->heap] == heap)
+                i += slab_put(heap, slab, slots + i, count - i);
+            else
+                slots[kept++] = slots[i++];
         }
         drained = is_drained(heap, class);
         hg__unlock(&heap->lock);

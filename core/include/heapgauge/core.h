@@ -127,6 +127,18 @@ void hg_core_stats_get(hg_core *core, struct hg_stats *out);
 bool hg_core_validate(hg_core *core, char *why, size_t why_size);
 void hg_core_fail_page_request(hg_core *core, uint64_t nth);
 
+/* With optimization, hg_alloc and hg_dealloc of layouts known to the compiler are inlined. */
+#ifndef HG_CORE_INLINE
+#if defined(__GNUC__) && defined(__OPTIMIZE__) && defined(__ELF__)
+#define HG_CORE_INLINE 1
+#else
+#define HG_CORE_INLINE 0
+#endif
+#endif
+#if HG_CORE_INLINE
+#include "heapgauge/core_inline.h"
+#endif
+
 #ifdef __cplusplus
 }
 #endif
