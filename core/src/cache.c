@@ -38,7 +38,8 @@ static size_t capacity(unsigned class) {
     if (class == 0)
         return 0;
     size_t count = BIN_SIZE_MAX / hg__class_size(class);
-    return count > BIN_COUNT_MAX ? BIN_COUNT_MAX : count < BIN_COUNT_MIN ? BIN_COUNT_MIN : count;
+    size_t least = hg__class_size(class) > 32768 ? 4 : BIN_COUNT_MIN;
+    return count > BIN_COUNT_MAX ? BIN_COUNT_MAX : count < least ? least : count;
 }
 
 /* Cells lie behind the record in order of class, each array after its NULL. */

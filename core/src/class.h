@@ -1,4 +1,4 @@
-/* Size classes: 16-byte steps to 512 bytes, then eight per doubling to 32 KiB; waste is at most 15
+/* Size classes: 16-byte steps to 512 bytes, then eight per doubling to 64 KiB; waste is at most 15
  * bytes or 1/9 of the slot.
  *
  * Alignment theorem. For a power of two `align` up to a granule, hg__class_size(hg__class_of(r))
@@ -17,7 +17,7 @@
 enum {
     HG__STEP = 16,
     HG__LINEAR_MAX = 512,
-    HG__SMALL_MAX = 32768,
+    HG__SMALL_MAX = 65536,
     HG__LINEAR_COUNT = HG__LINEAR_MAX / HG__STEP,
     HG__FAST_MAX = 8192, /* up to here a table tells the class */
     HG__FAST_STEPS = HG__FAST_MAX / HG__STEP,

@@ -9,8 +9,8 @@
 
 struct hg_core hg__main;
 
-#define MOVE_SIZE_MIN  ((size_t)1 << 20)   /* from here moving page tables beats copying bytes */
-#define PURGE_SIZE_MIN ((size_t)256 << 10) /* from here fresh pages are no dearer than a fill */
+#define MOVE_SIZE_MIN  ((size_t)1 << 20) /* from here moving page tables beats copying bytes */
+#define PURGE_SIZE_MIN ((size_t)8 << 20) /* from here a block is hardly used whole at once */
 
 /* The class that serves a layout, 0 iff it is large. */
 static unsigned small_class(const struct hg_core *core, size_t size, size_t align) {
@@ -78,7 +78,8 @@ static void *alloc_zeroed(struct hg_core *core, size_t size, size_t align) {
     char *p = alloc(core, size, align, &zeroed);
     if (!p || zeroed)
         return p;
-    /* Dropping pages costs about what filling them does, and those never touched stay away. */
+    /* A page dropped and faulted in again costs about three times a fill, but those never touched
+     * stay away. */
     size_t whole = size >= PURGE_SIZE_MIN && core->arena.os ? size & ~(PURGE_SIZE_MIN - 1) : 0;
     if (whole && !hg__os_purge(p, whole))
         whole = 0;

@@ -42,7 +42,7 @@ struct hg__heap {
 void hg__geometry_init(struct hg__geometry table[HG_CLASS_COUNT], unsigned granule_shift);
 /* Largest class size served from slabs; above it runs are as good. */
 static inline size_t hg__small_max(const struct hg__arena *a) {
-    return (size_t)2 << a->shift;
+    return a->os ? HG__SMALL_MAX : (size_t)2 << a->shift;
 }
 
 /* Takes up to `want` free slots of `class`; out[got-1] is the lowest address. Returns how many;

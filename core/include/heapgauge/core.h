@@ -30,7 +30,7 @@
 extern "C" {
 #endif
 
-enum { HG_CLASS_COUNT = 81 }; /* size classes; class 0 is unused */
+enum { HG_CLASS_COUNT = 89 }; /* size classes; class 0 is unused */
 
 struct hg_class_stats {
     size_t slot_size;  /* bytes */
