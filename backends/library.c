@@ -69,6 +69,13 @@ static void fill_libc_face(void *handle, const char *file, struct hg_libc_face *
         store_function(entries[i].function, own_symbol(handle, entries[i].name, file));
 }
 
+static void fill_native_face(void *handle, const char *file, struct hg_native_face *face) {
+    const char *symbol;
+    size_t offset;
+    for (size_t i = 0; (symbol = hg_native_symbol(i, &offset)) != NULL; i++)
+        store_function((char *)face + offset, own_symbol(handle, symbol, file));
+}
+
 void hg__probe_zero_policies(hg_backend *backend) {
     const struct hg_libc_face *libc = &backend->libc;
     if (!libc->malloc || !libc->free || !libc->realloc)
@@ -208,6 +215,7 @@ enum hg_status hg__library_load(const char *file, hg_backend *backend, void **ha
     }
     if (!has_libc)
         backend->libc = (struct hg_libc_face){0}; /* never half of one */
+    fill_native_face(library, own_file, &backend->native);
     if (!has_layout)
         take_layout_over_libc(backend);
     take_probed_facts(library, own_file, backend);

@@ -28,7 +28,8 @@ enum form {
     COUNT_BYTES,
     THREAD,
     BYTES_OR_NEVER,
-    WAIT_FOR
+    WAIT_FOR,
+    NATIVE
 };
 
 /* An X-macro, because the facts also stand alone: the trace reader wants them in one cache line. */
@@ -57,7 +58,11 @@ enum form {
     X(HG_OP_VERIFY, "verify", SLOT, NOTHING)                                                       \
     X(HG_OP_FAIL_PAGES, "fail_pages", SIZE, BYTES_OR_NEVER)                                        \
     X(HG_OP_CLOCK, "clock", SIZE, BYTES)                                                           \
-    X(HG_OP_WAIT, "wait", SLOT | SIZE | UNSTORED, WAIT_FOR)
+    X(HG_OP_WAIT, "wait", SLOT | SIZE | UNSTORED, WAIT_FOR)                                        \
+    X(HG_OP_NATIVE_ALLOC, "native_alloc", SLOT | SIZE | ARG | MAKES, NATIVE)                       \
+    X(HG_OP_NATIVE_REALLOC, "native_realloc", SLOT | SIZE | ARG | MOVES, NATIVE)                   \
+    X(HG_OP_NATIVE_FREE, "native_free", SLOT | ARG | ENDS, NATIVE)                                 \
+    X(HG_OP_NATIVE_LOOK, "native_look", SIZE | ARG, NATIVE)
 
 static const struct {
     const char *name;
@@ -80,6 +85,12 @@ static unsigned facts_of(unsigned kind) {
 
 const char *hg_op_kind_name(unsigned kind) {
     return kind < HG_OP_KIND_COUNT ? kinds[kind].name : NULL;
+}
+
+const char *hg_op_name(const hg_op *op) {
+    const struct hg_native_facts *native =
+        hg__op_is_native(op->kind) ? hg_native_facts(hg_native_function(op->arg)) : NULL;
+    return native ? native->name : hg_op_kind_name(op->kind);
 }
 
 static unsigned kind_by_name(const char *name, size_t length) {
@@ -152,6 +163,17 @@ static void put_block(struct out *out, const hg_op *op, const char *none) {
         put_number(out, "s", op->slot);
 }
 
+static void put_native(struct out *out, const hg_op *op) {
+    if (op->kind != HG_OP_NATIVE_FREE)
+        put_number(out, "", op->size);
+    if (hg_native_align_log2(op->arg))
+        put_number(out, ", align ", UINT64_C(1) << hg_native_align_log2(op->arg));
+    if (hg_native_offset(op->arg))
+        put_number(out, ", offset ", hg_native_offset(op->arg));
+    if (hg_native_zero(op->arg))
+        put_text(out, ", zero");
+}
+
 int hg_op_print(const hg_op *op, char *text, size_t text_size) {
     struct out out = {text, text_size, 0};
     const unsigned facts = facts_of(op->kind);
@@ -165,7 +187,7 @@ int hg_op_print(const hg_op *op, char *text, size_t text_size) {
             put_block(&out, op, "NULL");
         put_text(&out, " = ");
     }
-    put_text(&out, facts ? kinds[op->kind].name : "?");
+    put_text(&out, facts ? hg_op_name(op) : "?");
     put_text(&out, "(");
     if (facts & SLOT && !(facts & MAKES) && op->kind != HG_OP_WAIT) {
         put_block(&out, op, op->kind == HG_OP_VERIFY ? "all" : "NULL");
@@ -199,6 +221,9 @@ int hg_op_print(const hg_op *op, char *text, size_t text_size) {
     case WAIT_FOR:
         put_number(&out, "t", op->slot);
         put_number(&out, ", ", op->size);
+        break;
+    case NATIVE:
+        put_native(&out, op);
         break;
     }
     put_text(&out, ")");
@@ -262,14 +287,45 @@ static bool take_block(struct in *in, const char *none, uint32_t *slot) {
     return true;
 }
 
-static bool take_kind(struct in *in, uint8_t *kind) {
+/* The native function of that name; false iff there is none. */
+static bool native_by_name(const char *name, size_t length, hg_op *op) {
+    const struct hg_native_facts *native;
+    for (unsigned i = 0; (native = hg_native_facts(i)) != NULL; i++)
+        if (strncmp(native->name, name, length) == 0 && native->name[length] == '\0') {
+            op->kind = native->kind;
+            op->arg = i;
+            return true;
+        }
+    return false;
+}
+
+static bool take_kind(struct in *in, hg_op *op) {
     skip_blanks(in);
     const size_t length = strspn(in->at, "abcdefghijklmnopqrstuvwxyz_");
-    *kind = (uint8_t)kind_by_name(in->at, length);
-    if (length == 0 || *kind == HG_OP_KIND_COUNT)
+    op->kind = (uint8_t)kind_by_name(in->at, length);
+    if (length == 0 || hg__op_is_native(op->kind) ||
+        (op->kind == HG_OP_KIND_COUNT && !native_by_name(in->at, length, op)))
         return false;
     in->at += length;
     return true;
+}
+
+static bool take_native(struct in *in, hg_op *op) {
+    uint64_t align = 1, offset = 0;
+    if (op->kind != HG_OP_NATIVE_FREE && !take_number(in, "", UINT64_MAX, &op->size))
+        return false;
+    const char *const after_size = in->at;
+    if (take_text(in, ", align ") &&
+        (!take_number(in, "", UINT64_MAX, &align) || align < 2 || (align & (align - 1)) != 0)) {
+        in->at = after_size;
+        return false;
+    }
+    if (take_text(in, ", offset ") && (!take_number(in, "", UINT32_MAX, &offset) || offset == 0))
+        return false;
+    bool zero = take_text(in, ", zero");
+    op->arg = hg_native_arg((enum hg_native)op->arg, (unsigned)__builtin_ctzll(align), zero,
+                            (uint32_t)offset);
+    return hg_native_arg_is_sound(op->kind, op->arg);
 }
 
 static bool take_arguments(struct in *in, hg_op *op) {
@@ -299,6 +355,8 @@ static bool take_arguments(struct in *in, hg_op *op) {
             return false;
         op->slot = (uint32_t)number;
         return take_number(in, "", UINT64_MAX, &op->size);
+    case NATIVE:
+        return take_native(in, op);
     }
     return false;
 }
@@ -321,7 +379,7 @@ static bool take_op(struct in *in, hg_op *op) {
             return false;
     }
     const char *const kind_at = in->at;
-    if (!take_kind(in, &op->kind))
+    if (!take_kind(in, op))
         return false;
     const unsigned facts = hg__op_facts[op->kind];
     if (has_result != ((facts & (MAKES | MOVES)) != 0)) {

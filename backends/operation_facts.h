@@ -2,6 +2,7 @@
 #ifndef HG_OPERATION_FACTS_H
 #define HG_OPERATION_FACTS_H
 
+#include "heapgauge/native.h"
 #include "heapgauge/operation.h"
 #include "heapgauge/trace.h"
 
@@ -18,6 +19,15 @@ enum {
 
 /* By kind; 0 where there is no such kind. */
 extern const uint8_t hg__op_facts[32];
+
+/* Does the operation stand for a block by its slot? (The slot of a wait is a thread number.) */
+static inline bool hg__op_names_block(unsigned kind) {
+    return hg__op_facts[kind & 31] & HG__OP_SLOT && kind != HG_OP_WAIT;
+}
+
+static inline bool hg__op_is_native(unsigned kind) {
+    return kind >= HG_OP_NATIVE_ALLOC && kind <= HG_OP_NATIVE_LOOK;
+}
 
 /* hg_op_bytes */
 static inline uint64_t hg__op_bytes(const hg_op *op) {
@@ -40,6 +50,8 @@ static inline bool hg__op_is_well_formed(const hg_op *op) {
     if (!slot_is_none && (op->slot >= HG_TRACE_SLOTS_MAX || !(facts & HG__OP_SLOT)))
         return false;
     if ((op->size != 0 && !(facts & HG__OP_SIZE)) || (op->arg != 0 && !(facts & HG__OP_ARG)))
+        return false;
+    if (hg__op_is_native(op->kind) && !hg_native_arg_is_sound(op->kind, op->arg))
         return false;
     if (facts & HG__OP_MAKES)
         return failed == slot_is_none;

@@ -2,6 +2,7 @@
 #include "heapgauge/player.h"
 
 #include "heapgauge/meter.h"
+#include "operation_facts.h"
 #include "play.h"
 
 #include <errno.h>
@@ -126,12 +127,14 @@ static uint64_t above_baseline(const struct play *play, uint64_t bytes) {
     return bytes > baseline ? bytes - baseline : 0;
 }
 
-/* Environment operations that the measuring hand knows: a purge. */
+/* Environment operations that the measuring hand knows: a purge. Native calls are the oracle's only. */
 static void play_environment(const struct hg_play_config *config, const hg_op *op,
                              struct hg_play_tally *tally) {
     if (op->kind == HG_OP_PURGE && config->backend->purge) {
         config->backend->purge(config->backend);
         tally->performed++;
+    } else if (hg__op_is_native(op->kind)) {
+        tally->unsupported++;
     } else {
         tally->left_out++;
     }
@@ -283,7 +286,7 @@ static void give_slot(struct play *play, unsigned thread, uint32_t slot) {
 
 /* Gives the operation its slot as played. False iff memory is exhausted. */
 static bool rename_slot(struct play *play, hg_op *op) {
-    if (op->slot == HG_SLOT_NONE || op->kind >= HG_OP_PURGE)
+    if (op->slot == HG_SLOT_NONE || !hg__op_names_block(op->kind))
         return true;
     uint32_t traced = op->slot;
     size_t known = play->renamed_capacity;
@@ -329,7 +332,7 @@ static void order_after_others(struct play *play, const hg_op *op) {
             enqueue_wait(play, worker, (unsigned)op->arg, starter->filled - 1);
         return;
     }
-    if (op->slot == HG_SLOT_NONE || op->kind >= HG_OP_PURGE)
+    if (op->slot == HG_SLOT_NONE || !hg__op_names_block(op->kind))
         return;
     struct slot_info *info = &play->info[op->slot];
     if (info->window == play->window_number && info->toucher != op->thread)

@@ -1,9 +1,11 @@
 /* The system's malloc: whatever serves the program's own calls. */
 #include "adapter.h"
 
+#include <assert.h>
 #include <gnu/libc-version.h>
 #include <malloc.h>
 #include <stdlib.h>
+#include <string.h>
 
 static size_t system_purge(const hg_backend *self) {
     (void)self;
@@ -26,6 +28,15 @@ static const struct hg_tunable list[] = {
 };
 static const struct hg_tunable_set tunables = {list, "GLIBC_TUNABLES", NULL, true};
 
+/* glibc's own struct types have other names than ours, and the same layout (native.h). */
+static void fill_native_face(struct hg_native_face *native) {
+    struct mallinfo2 (*info2)(void) = mallinfo2;
+    int (*info)(int, FILE *) = malloc_info;
+    static_assert(sizeof(struct mallinfo2) == sizeof(struct hg_mallinfo2), "ten fields");
+    memcpy(&native->mallinfo2, &info2, sizeof info2);
+    memcpy(&native->malloc_info, &info, sizeof info);
+}
+
 static enum hg_status system_open(hg_backend *backend, char *why, size_t why_size) {
     (void)why;
     (void)why_size;
@@ -42,6 +53,7 @@ static enum hg_status system_open(hg_backend *backend, char *why, size_t why_siz
         .reallocarray = reallocarray,
         .malloc_usable_size = malloc_usable_size,
     };
+    fill_native_face(&backend->native);
     backend->layout = hg__layout_over_libc;
     backend->purge = system_purge;
     void *(*volatile address)(size_t) = malloc;

@@ -561,6 +561,8 @@ static uint32_t decode_ops(hg_trace_reader *r, struct column column[HG__COLUMN_C
             break;
         if (op.kind == HG_OP_THREAD_START && op.arg >= HG_TRACE_THREADS_MAX)
             break;
+        if (hg__op_is_native(op.kind) && !hg_native_arg_is_sound(op.kind, op.arg))
+            break;
         r->seen.kind_count[op.kind]++;
         r->ops[i] = op;
     }

@@ -30,7 +30,8 @@ static const char usage[] =
     "Feeds allocators with streams of operations, biased to where allocators break, and checks every\n"
     "promise of the contract. What breaks is reduced and written as a trace, as text and as a C file.\n\n"
     "  --backend=A,B|all|PATH.so  allocators (all that are here)\n"
-    "  --target=A,B|all     layout, libc, threads, environment, differential, core_inside, trace_reader (all)\n"
+    "  --target=A,B|all     layout, libc, threads, environment, native, differential, core_inside,\n"
+    "                       trace_reader (all)\n"
     "  --time=S             seconds for each backend and target (60)\n"
     "  --inputs=N           at most so many inputs each\n"
     "  --seed=N             the first input's seed; by default one of the clock, printed\n"
@@ -175,7 +176,7 @@ static int play_inputs(void *argument) {
 /* ---- the cell ---- */
 
 static void shape_of(const hg_op *ops, size_t count, char shape[SHAPE_BYTES]) {
-    static const char letters[] = "mcrafApvVPusSlzLdgFtevfk";
+    static const char letters[] = "mcrafApvVPusSlzLdgFtevfk-nNxq";
     size_t i = 0;
     for (; i < count && i < SHAPE_BYTES - 1; i++)
         shape[i] = ops[i].kind < sizeof letters - 1 ? letters[ops[i].kind] : '?';

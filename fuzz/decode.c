@@ -15,6 +15,7 @@ static const uint64_t HUGE_BYTES = UINT64_C(64) << 20; /* asked for, never kept 
 struct slot {
     uint64_t size, align;
     uint8_t live, layout, origin;
+    uint8_t native; /* 1 + the enum hg_native that made it */
 };
 
 struct decoder {
@@ -476,6 +477,108 @@ static bool disturb(struct decoder *d, const struct record *r, hg_op op) {
     return true;
 }
 
+/* ---- native calls ---- */
+
+static bool has(const struct decoder *d, unsigned function) {
+    return d->options->natives >> function & 1;
+}
+
+/* The n-th of the functions there are that have this kind and family; HG_NATIVE_COUNT if none. */
+static unsigned pick_native(const struct decoder *d, unsigned kind, int family, unsigned n) {
+    uint8_t able[HG_NATIVE_COUNT];
+    unsigned count = 0;
+    for (unsigned i = 0; i < HG_NATIVE_COUNT; i++) {
+        const struct hg_native_facts *facts = hg_native_facts(i);
+        if (has(d, i) && facts->kind == kind && (family < 0 || facts->family == family))
+            able[count++] = (uint8_t)i;
+    }
+    return count ? able[n % count] : HG_NATIVE_COUNT;
+}
+
+static void fill_native_arg(const struct decoder *d, const struct record *r, unsigned function,
+                            hg_op *op) {
+    const struct hg_native_facts *facts = hg_native_facts(function);
+    uint64_t align = facts->takes_align && !is_off(d, HG_SWARM_ALIGNED) ? valid_align(d, r) : 1;
+    uint32_t offset = facts->takes_offset && r->more & 64 ? (r->more & 15) * 8u : 0;
+    if (function == HG_NATIVE_NEW_ALIGNED && align < 32) /* the others serve up to 16 */
+        align = 32;
+    if (facts->family == HG_NATIVE_MIMALLOC && align < sizeof(void *))
+        align = facts->takes_align ? sizeof(void *) : 1;
+    op->arg = hg_native_arg((enum hg_native)function, (unsigned)__builtin_ctzll(align),
+                            facts->takes_zero && r->more & 128, offset);
+}
+
+static void allocate_native(struct decoder *d, const struct record *r, hg_op op, uint32_t slot) {
+    if (r->kind % 32 >= 29) {
+        unsigned look = pick_native(d, HG_OP_NATIVE_LOOK, -1, r->more);
+        if (look < HG_NATIVE_COUNT) {
+            op.kind = HG_OP_NATIVE_LOOK;
+            op.arg = hg_native_arg((enum hg_native)look, 0, false, 0);
+            op.size = bounded(d, size_of(d, r, 1, 0));
+            put(d, op);
+            return;
+        }
+    }
+    unsigned function = pick_native(d, HG_OP_NATIVE_ALLOC, -1, r->kind >> 2 & 31);
+    if (function == HG_NATIVE_COUNT) {
+        allocate_by_libc(d, r, op, slot);
+        return;
+    }
+    const struct hg_native_facts *facts = hg_native_facts(function);
+    op.kind = HG_OP_NATIVE_ALLOC;
+    fill_native_arg(d, r, function, &op);
+    op.size = bounded(d, size_of(d, r, UINT64_C(1) << hg_native_align_log2(op.arg), 0));
+    if (r->how % 32 >= 30 && !is_off(d, HG_SWARM_HOSTILE))
+        op.size = hostile_size(r->value, r->more);
+    if (op.size == 0 && facts->family == HG_NATIVE_JEMALLOC) /* undefined, by its manual */
+        op.size = 1;
+    if (op.size > HUGE_BYTES) {
+        if (op.size <= INT64_MAX && hg_native_zero(op.arg)) /* would be touched if granted */
+            return;
+        op.flags = HG_OPF_FAILED;
+        put(d, op);
+        return;
+    }
+    op.slot = slot;
+    if (!put(d, op))
+        return;
+    d->slots[slot] = (struct slot){.size = op.size,
+                                   .align = UINT64_C(1) << hg_native_align_log2(op.arg),
+                                   .live = 1,
+                                   .native = (uint8_t)(function + 1)};
+    d->live_bytes += op.size;
+    d->last_size = op.size;
+}
+
+static bool empties(const struct decoder *d, const struct record *r) {
+    return r->kind % 32 >= 13 || is_off(d, HG_SWARM_REALLOC);
+}
+
+static void use_native(struct decoder *d, const struct record *r, hg_op op, uint32_t slot) {
+    struct slot *block = &d->slots[slot];
+    int family = hg_native_facts(block->native - 1u)->family;
+    op.slot = slot;
+    unsigned function =
+        pick_native(d, empties(d, r) ? HG_OP_NATIVE_FREE : HG_OP_NATIVE_REALLOC, family, r->more);
+    if (function == HG_NATIVE_COUNT)
+        function = pick_native(d, HG_OP_NATIVE_FREE, family, r->more);
+    op.kind = hg_native_facts(function)->kind;
+    fill_native_arg(d, r, function, &op);
+    if (op.kind == HG_OP_NATIVE_FREE) {
+        op.arg = function;
+        if (put(d, op))
+            empty(d, slot);
+        return;
+    }
+    op.size = bounded(d, size_of(d, r, block->align, block->size));
+    if (op.size == 0)
+        op.size = 1;
+    if (!put(d, op))
+        return;
+    d->live_bytes += op.size - block->size;
+    d->last_size = block->size = op.size;
+}
+
 static void decode_on(struct decoder *d, const struct record *r, uint32_t slot) {
     hg_op op = {.slot = HG_SLOT_NONE};
     if (d->options->threads > 1)
@@ -486,8 +589,16 @@ static void decode_on(struct decoder *d, const struct record *r, uint32_t slot) 
         put(d, (hg_op){.kind = HG_OP_THREAD_START, .thread = op.thread, .slot = HG_SLOT_NONE});
         d->started[op.thread] = 1;
     }
+    if (d->slots[slot].live && d->slots[slot].native) {
+        use_native(d, r, op, slot);
+        return;
+    }
     if (d->slots[slot].live) {
         use(d, r, op, slot);
+        return;
+    }
+    if (d->options->native && r->kind & 3) {
+        allocate_native(d, r, op, slot);
         return;
     }
     bool layout = d->options->both_faces ? r->kind & 64 : d->options->layout_face;
@@ -534,9 +645,15 @@ static void finish(struct decoder *d, uint8_t how) {
     for (uint32_t i = 0; i < d->slot_count; i++) {
         /* The count of slots is a power of two: an odd stride visits each once. */
         uint32_t slot = order == 0 ? i : order == 1 ? d->slot_count - 1 - i : i * 5 % d->slot_count;
-        if (d->slots[slot].live)
-            out->ops[out->count++] =
-                (hg_op){.kind = d->slots[slot].layout ? HG_OP_DEALLOC : HG_OP_FREE, .slot = slot};
+        if (!d->slots[slot].live)
+            continue;
+        hg_op op = {.kind = d->slots[slot].layout ? HG_OP_DEALLOC : HG_OP_FREE, .slot = slot};
+        if (d->slots[slot].native) {
+            op.kind = HG_OP_NATIVE_FREE;
+            op.arg = pick_native(d, HG_OP_NATIVE_FREE,
+                                 hg_native_facts(d->slots[slot].native - 1u)->family, 0);
+        }
+        out->ops[out->count++] = op;
     }
 }
 

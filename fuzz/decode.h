@@ -49,6 +49,8 @@ enum hg_swarm {
 struct hg_decode_options {
     bool layout_face;    /* layout operations instead of those of libc */
     bool both_faces;     /* each allocation picks its face */
+    bool native;         /* three in four are calls of the allocator's own (native.h) */
+    uint32_t natives;    /* which of them there are: a bit each, by enum hg_native */
     bool environment;    /* forks, purges, failing page requests */
     unsigned threads;    /* 1 .. HG_FUZZ_THREADS_MAX */
     const size_t *edges; /* learnt size-class edges, ascending; may be NULL */

@@ -2,8 +2,10 @@
  * no Heapgauge: each operation one line, each promise a line that says what was owed. */
 #define _GNU_SOURCE
 #include "artifact.h"
+#include "emit_native.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char runtime[] =
@@ -27,6 +29,7 @@ static const char runtime[] =
     "static int (*volatile f_posix_memalign)(void **, size_t, size_t);\n"
     "static void (*volatile f_free)(void *);\n"
     "static size_t (*volatile f_usable)(void *);\n"
+    "static void *loaded;\n"
     "\n"
     "static struct { unsigned char *volatile p; size_t size, usable, align; unsigned filled; } s[SLOTS];\n"
     "static int line;\n"
@@ -139,6 +142,7 @@ static const char loading[] =
     "static void load(const char *file) {\n"
     "    void *library = file ? dlopen(file, RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND) : RTLD_DEFAULT;\n"
     "    if (file && !library) { fprintf(stderr, \"%s\\n\", dlerror()); exit(2); }\n"
+    "    loaded = library;\n"
     "    *(void **)&f_malloc = dlsym(library, \"malloc\");\n"
     "    *(void **)&f_calloc = dlsym(library, \"calloc\");\n"
     "    *(void **)&f_realloc = dlsym(library, \"realloc\");\n"
@@ -158,7 +162,7 @@ static const char loading[] =
 
 struct emitter {
     FILE *out;
-    bool was_short;
+    struct hg_emit_block *blocks; /* by slot */
 };
 
 static bool is_power_of_two(uint64_t value) {
@@ -281,7 +285,9 @@ static void emit_unnamed(FILE *out, const hg_op *op) {
 static void emit_op(struct emitter *e, const hg_op *op) {
     FILE *out = e->out;
     char align[64], bytes[40], block[24];
-    if (op->kind == HG_OP_FORK) {
+    if (op->kind >= HG_OP_NATIVE_ALLOC) {
+        hg_emit_native_op(out, op, op->slot == HG_SLOT_NONE ? NULL : &e->blocks[op->slot]);
+    } else if (op->kind == HG_OP_FORK) {
         fprintf(out, "fork_child();");
     } else if (op->kind == HG_OP_VERIFY && op->slot == HG_SLOT_NONE) {
         fprintf(out, "for (int i = 0; i < SLOTS; i++) verify(i, s[i].usable);");
@@ -418,12 +424,18 @@ bool hg_artifact_write_c(const char *path, const hg_backend *backend, const char
     if (!out)
         return false;
     uint32_t slots = 1;
-    bool is_short = false, layout_realloc = false;
+    bool is_short = false, layout_realloc = false, native = false;
     for (size_t i = 0; i < count; i++) {
         if (ops[i].slot != HG_SLOT_NONE && ops[i].slot >= slots)
             slots = ops[i].slot + 1;
         is_short |= ops[i].kind == HG_OP_FAIL_PAGES;
         layout_realloc |= ops[i].kind == HG_OP_LAYOUT_REALLOC;
+        native |= ops[i].kind >= HG_OP_NATIVE_ALLOC;
+    }
+    struct emitter emitter = {out, calloc(slots, sizeof *emitter.blocks)};
+    if (!emitter.blocks) {
+        fclose(out);
+        return false;
     }
     emit_head(out, backend, name, path, finding);
     fprintf(out, "#define SLOTS %u\n#define SHORT %d /* memory may be short */\n", slots, is_short);
@@ -435,8 +447,9 @@ bool hg_artifact_write_c(const char *path, const hg_backend *backend, const char
               "    if (p) memcpy(p, s[i].p, s[i].size < size ? s[i].size : size);\n"
               "    if (p) f_free(s[i].p);\n    return p;\n}\n\n",
               out);
+    if (native)
+        hg_emit_native_runtime(out);
     emit_threads(out, ops, count);
-    struct emitter emitter = {out, is_short};
     fprintf(out, "static void step(int i) {\n    line = i;\n    switch (i) {\n");
     for (size_t i = 0; i < count; i++) {
         char text[160];
@@ -449,5 +462,6 @@ bool hg_artifact_write_c(const char *path, const hg_backend *backend, const char
     }
     fprintf(out, "    }\n}\n\n");
     emit_main(out, ops, count);
+    free(emitter.blocks);
     return fclose(out) == 0;
 }

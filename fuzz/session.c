@@ -14,12 +14,12 @@ enum { FULL_CHECK_EVERY = 64 };
 
 extern const struct hg_fuzz_target hg_fuzz_target_layout, hg_fuzz_target_libc,
     hg_fuzz_target_threads, hg_fuzz_target_environment, hg_fuzz_target_core_inside,
-    hg_fuzz_target_trace_reader, hg_fuzz_target_differential;
+    hg_fuzz_target_trace_reader, hg_fuzz_target_differential, hg_fuzz_target_native;
 
 static const struct hg_fuzz_target *const targets[] = {
-    &hg_fuzz_target_layout,       &hg_fuzz_target_libc,         &hg_fuzz_target_threads,
-    &hg_fuzz_target_environment,  &hg_fuzz_target_differential, &hg_fuzz_target_core_inside,
-    &hg_fuzz_target_trace_reader,
+    &hg_fuzz_target_layout,      &hg_fuzz_target_libc,         &hg_fuzz_target_threads,
+    &hg_fuzz_target_environment, &hg_fuzz_target_native,       &hg_fuzz_target_differential,
+    &hg_fuzz_target_core_inside, &hg_fuzz_target_trace_reader,
 };
 enum { TARGET_COUNT = sizeof targets / sizeof *targets };
 
@@ -94,6 +94,8 @@ enum hg_status hg_fuzz_session_open(struct hg_fuzz_session *session,
     session->config = (struct hg_oracle_config){.backend = &session->backend};
     session->decode = target->decode;
     session->decode.edges = session->edges;
+    for (unsigned i = 0; i < HG_NATIVE_COUNT; i++)
+        session->decode.natives |= (uint32_t)hg_native_is_there(&session->backend.native, i) << i;
     if (target->needs_backend)
         learn_in_child(session);
     session->log = log ? log : hg_shared_map(sizeof *log);

@@ -96,8 +96,8 @@ static bool overlapping(hg_oracle *oracle, uint32_t slot, const struct hg__block
                       hg__describe_block(other, live, theirs, sizeof theirs));
 }
 
-static bool not_zero(hg_oracle *oracle, const struct hg__block *block, size_t from, size_t to,
-                     const char *item) {
+bool hg__not_zero(hg_oracle *oracle, const struct hg__block *block, size_t from, size_t to,
+                  const char *item) {
     oracle->counts.checks++;
     size_t offset = hg__first_nonzero(block->ptr, from, to);
     if (offset == SIZE_MAX)
@@ -106,13 +106,25 @@ static bool not_zero(hg_oracle *oracle, const struct hg__block *block, size_t fr
                       block->ptr[offset]);
 }
 
+/* False iff the block's usable size can't be asked. */
+static bool can_ask_usable(const hg_oracle *oracle, const struct hg__block *block, size_t *usable) {
+    const struct hg_libc_face *libc = &oracle->backend->libc;
+    if (oracle->config.skip_usable || block->face == HG__FACE_LAYOUT)
+        return false;
+    if (block->face == HG__FACE_NATIVE)
+        return hg__native_usable(oracle, block, usable);
+    if (!libc->malloc_usable_size)
+        return false;
+    *usable = libc->malloc_usable_size(block->ptr);
+    return true;
+}
+
 /* The usable size, checked to be at least the size (C40); the size where it can't be asked. */
 static bool ask_usable(hg_oracle *oracle, struct hg__block *block) {
-    const struct hg_libc_face *libc = &oracle->backend->libc;
+    size_t usable;
     block->usable = block->size;
-    if (block->face != HG__FACE_LIBC || !libc->malloc_usable_size || oracle->config.skip_usable)
+    if (!can_ask_usable(oracle, block, &usable))
         return false;
-    size_t usable = libc->malloc_usable_size(block->ptr);
     oracle->counts.checks++;
     if (usable < block->size)
         return hg__broken(oracle, "C40", 'M', "usable size %zu is below the %zu bytes asked for",
@@ -124,6 +136,11 @@ static bool ask_usable(hg_oracle *oracle, struct hg__block *block) {
 /* The item that alignment falls under, by what was called. */
 static const char *alignment_item(unsigned kind, const struct hg__block *block) {
     switch (kind) {
+    case HG_OP_NATIVE_ALLOC:
+    case HG_OP_NATIVE_REALLOC: {
+        unsigned family = hg_native_facts(block->native)->family;
+        return family == HG_NATIVE_JEMALLOC ? "C60" : family == HG_NATIVE_MIMALLOC ? "C61" : "C49";
+    }
     case HG_OP_LAYOUT_REALLOC:
         return "C68";
     case HG_OP_ALLOC:
@@ -145,9 +162,24 @@ static const char *alignment_item(unsigned kind, const struct hg__block *block) 
 
 bool hg__block_misaligned(hg_oracle *oracle, const struct hg__block *block) {
     size_t owed = (size_t)1 << block->align_log2;
+    if (block->face == HG__FACE_NATIVE)
+        return hg__misaligned(oracle, block->ptr + block->offset, owed,
+                              alignment_item(oracle->op.kind, block), 'M');
     if (block->size == 0 && block->face == HG__FACE_LIBC)
         return hg__misaligned(oracle, block->ptr, owed, "C33", 'Q');
     return hg__misaligned(oracle, block->ptr, owed, alignment_item(oracle->op.kind, block), 'M');
+}
+
+static const char *zeroed_item(const struct hg__block *block) {
+    return block->face == HG__FACE_LIBC                                   ? "C17"
+           : block->face == HG__FACE_LAYOUT                               ? "C67"
+           : hg_native_facts(block->native)->family == HG_NATIVE_JEMALLOC ? "C60"
+                                                                          : "C61";
+}
+
+/* jemalloc's zero flag holds for the real size. */
+static size_t zeroed_bytes(const struct hg__block *block) {
+    return block->face == HG__FACE_NATIVE ? block->usable : block->size;
 }
 
 /* Takes a granted block into the books: alignment, overlap, then its pattern. True iff the run ends. */
@@ -165,8 +197,7 @@ bool hg__admit(hg_oracle *oracle, uint32_t slot, const struct hg__block *granted
     size_t extent = block.usable ? block.usable : 1;
     if (overlapping(oracle, slot, &block, extent))
         return true;
-    if (zeroed &&
-        not_zero(oracle, &block, 0, block.size, block.face == HG__FACE_LAYOUT ? "C67" : "C17"))
+    if (zeroed && hg__not_zero(oracle, &block, 0, zeroed_bytes(&block), zeroed_item(&block)))
         return true;
     fill(&block, slot);
     if (!hg_intervals_insert(oracle->intervals, (uintptr_t)block.ptr, (uintptr_t)block.ptr + extent,
@@ -193,10 +224,10 @@ void hg__dismiss(hg_oracle *oracle, uint32_t slot) {
 }
 
 bool hg__usable_changed(hg_oracle *oracle, const struct hg__block *block) {
-    const struct hg_libc_face *libc = &oracle->backend->libc;
-    if (block->face != HG__FACE_LIBC || !libc->malloc_usable_size || oracle->config.skip_usable)
+    size_t usable;
+    if (!can_ask_usable(oracle, block, &usable) ||
+        (block->face == HG__FACE_NATIVE && block->zeroed))
         return false;
-    size_t usable = libc->malloc_usable_size(block->ptr);
     oracle->counts.checks++;
     if (usable == block->usable)
         return false;

@@ -142,7 +142,9 @@ bool hg__call_allocate(const hg_backend *backend, const hg_op *op, struct hg__ca
 }
 
 void hg__free_block(const hg_backend *backend, const struct hg__block *block) {
-    if (block->face == HG__FACE_LIBC)
+    if (block->face == HG__FACE_NATIVE)
+        hg__native_free_block(backend, block);
+    else if (block->face == HG__FACE_LIBC)
         backend->libc.free(block->ptr);
     else
         backend->layout.dealloc(backend, block->ptr,

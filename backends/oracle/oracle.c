@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "oracle_private.h"
 
+#include "../native_call.h"
+
 #include <string.h>
 #include <sys/mman.h>
 
@@ -117,11 +119,15 @@ static bool stream_allows(const hg_oracle *oracle, const hg_op *op) {
         return op->kind != HG_OP_LAYOUT_REALLOC && op->kind != HG_OP_DEALLOC;
     bool wants_layout = op->kind == HG_OP_LAYOUT_REALLOC || op->kind == HG_OP_DEALLOC;
     bool wants_libc = op->kind <= HG_OP_FREE_ALIGNED_SIZED;
+    if (op->kind >= HG_OP_NATIVE_ALLOC)
+        return true; /* its own rules: hg__native_may_use */
     return !(wants_layout && block->face != HG__FACE_LAYOUT) &&
            !(wants_libc && block->face != HG__FACE_LIBC);
 }
 
 static bool perform(hg_oracle *oracle, const hg_op *op) {
+    if (op->kind >= HG_OP_NATIVE_ALLOC)
+        return hg__oracle_native(oracle, op);
     if (hg_op_allocates(op->kind))
         return hg__oracle_allocate(oracle, op);
     if (hg_op_reallocates(op->kind))
@@ -156,6 +162,9 @@ enum hg_status hg_oracle_perform(hg_oracle *oracle, const hg_op *op, uint64_t op
         left_out = true; /* its block could not be had */
         digest(oracle, op);
     }
+    if (!left_out && (op->kind == HG_OP_NATIVE_REALLOC || op->kind == HG_OP_NATIVE_FREE) &&
+        (op->slot == HG_SLOT_NONE || !hg__native_may_use(&oracle->blocks[op->slot], op)))
+        left_out = true;
     if (!left_out && oracle->config.face == HG_FACE_LAYOUT && empty &&
         (translated.kind == HG_OP_DEALLOC || translated.kind == HG_OP_LAYOUT_REALLOC))
         left_out = true; /* its allocation was left out */
@@ -182,9 +191,16 @@ enum hg_status hg_oracle_perform(hg_oracle *oracle, const hg_op *op, uint64_t op
 static bool free_slot(hg_oracle *oracle, uint32_t slot) {
     if (!oracle->blocks[slot].ptr)
         return false;
-    hg_op op = {.kind = oracle->blocks[slot].face == HG__FACE_LIBC ? HG_OP_FREE : HG_OP_DEALLOC,
+    const struct hg__block *block = &oracle->blocks[slot];
+    hg_op op = {.kind = block->face == HG__FACE_LIBC     ? HG_OP_FREE
+                        : block->face == HG__FACE_LAYOUT ? HG_OP_DEALLOC
+                                                         : HG_OP_NATIVE_FREE,
                 .slot = slot};
+    if (op.kind == HG_OP_NATIVE_FREE)
+        op.arg = hg_native_arg((enum hg_native)hg__native_plain_free(block->native), 0, false, 0);
     oracle->op = op;
+    if (op.kind == HG_OP_NATIVE_FREE)
+        return hg__oracle_native(oracle, &op);
     return hg__oracle_release(oracle, &op);
 }
 

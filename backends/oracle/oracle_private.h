@@ -23,7 +23,7 @@
 enum { HG__FUNDAMENTAL_ALIGN = 16, HG__PAGE_BYTES = 4096 };
 static const int HG__ERRNO_SENTINEL = 4095; /* no call of ours sets it */
 
-enum hg__block_face { HG__FACE_LIBC, HG__FACE_LAYOUT };
+enum hg__block_face { HG__FACE_LIBC, HG__FACE_LAYOUT, HG__FACE_NATIVE };
 
 /* How a block was allocated decides how it may be freed by size (C48). */
 enum hg__block_origin { HG__ORIGIN_PLAIN, HG__ORIGIN_ALIGNED_ALLOC, HG__ORIGIN_OTHER };
@@ -37,6 +37,10 @@ struct hg__block {
     uint8_t align_log2; /* alignment promised */
     uint8_t face, origin;
     uint8_t reallocated;
+    uint8_t native;     /* enum hg_native that made it; face native only, as what follows */
+    uint8_t asked_log2; /* the alignment passed, which sized frees must repeat */
+    uint8_t zeroed;     /* mimalloc: from a zeroing call, so that rezalloc may be asked */
+    uint32_t offset;    /* that is aligned, bytes into the block */
     uint8_t refused; /* empty because its allocation returned NULL: operations on it are left out */
 };
 
@@ -133,6 +137,17 @@ bool hg__usable_changed(hg_oracle *oracle, const struct hg__block *block);
 bool hg__admit(hg_oracle *oracle, uint32_t slot, const struct hg__block *granted, bool zeroed);
 /* Takes a block out of the books before it is freed. */
 void hg__dismiss(hg_oracle *oracle, uint32_t slot);
+
+bool hg__not_zero(hg_oracle *oracle, const struct hg__block *block, size_t from, size_t to,
+                  const char *item);
+
+/* ---- native.c ---- */
+
+/* May the program make this call on this block? Else it is undefined, and left out. */
+bool hg__native_may_use(const struct hg__block *block, const hg_op *op);
+bool hg__native_usable(const hg_oracle *oracle, const struct hg__block *block, size_t *usable);
+void hg__native_free_block(const hg_backend *backend, const struct hg__block *block);
+bool hg__oracle_native(hg_oracle *oracle, const hg_op *op);
 
 /* ---- call.c: what is asked, and what is owed for it ---- */
 

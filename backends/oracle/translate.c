@@ -34,6 +34,10 @@ bool hg_op_to_layout(hg_op *op, bool slot_is_empty) {
     case HG_OP_FREE_ALIGNED_SIZED:
         op->kind = HG_OP_DEALLOC;
         return op->slot != HG_SLOT_NONE;
+    case HG_OP_NATIVE_ALLOC:
+    case HG_OP_NATIVE_REALLOC:
+    case HG_OP_NATIVE_FREE:
+        return false;
     default:
         return true; /* already a layout operation, or one of the environment */
     }

@@ -47,6 +47,14 @@ static const struct {
     {"t0 fail_pages(never)", {HG_OP_FAIL_PAGES, 0, 0, HG_SLOT_NONE, UINT64_MAX, 0}},
     {"t0 clock(1000000)", {HG_OP_CLOCK, 0, 0, HG_SLOT_NONE, 1000000, 0}},
     {"t0 wait(t3, 12)", {HG_OP_WAIT, 0, 0, 3, 12, 0}},
+    {"t0 s2 = mallocx(100, align 64, zero)",
+     {HG_OP_NATIVE_ALLOC, 0, 0, 2, 100, 0 | 6 << 8 | 1 << 16}},
+    {"t1 s3 = mi_malloc_aligned_at(90, align 16, offset 8)",
+     {HG_OP_NATIVE_ALLOC, 0, 1, 3, 90, 6 | 4 << 8 | UINT64_C(8) << 32}},
+    {"t0 NULL = xallocx(s3, 7)", {HG_OP_NATIVE_REALLOC, HG_OPF_FAILED, 0, 3, 7, 2}},
+    {"t0 s3 = mi_rezalloc(s3, 7)", {HG_OP_NATIVE_REALLOC, 0, 0, 3, 7, 10}},
+    {"t0 sdallocx(s3)", {HG_OP_NATIVE_FREE, 0, 0, 3, 0, 4}},
+    {"t0 nallocx(33)", {HG_OP_NATIVE_LOOK, 0, 0, HG_SLOT_NONE, 33, 5}},
 };
 enum { LINE_COUNT = sizeof lines / sizeof lines[0] };
 

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 #include <zstd.h>
 
+#include "heapgauge/native.h"
 #include "heapgauge/trace.h"
 
 /* ---- a folder for the files, a generator for the streams ---- */
@@ -66,7 +67,7 @@ static uint64_t random_number(uint64_t *seed) {
 /* Any well-formed operation that a trace may hold. */
 static hg_op random_op(uint64_t *seed, uint32_t slot_limit) {
     for (;;) {
-        hg_op op = {(uint8_t)(random_next(seed) % HG_OP_WAIT), 0, 0, HG_SLOT_NONE, 0, 0};
+        hg_op op = {(uint8_t)(random_next(seed) % HG_OP_KIND_COUNT), 0, 0, HG_SLOT_NONE, 0, 0};
         op.thread =
             (uint16_t)(random_next(seed) % 4 ? 0 : random_next(seed) % HG_TRACE_THREADS_MAX);
         if (random_next(seed) % 8 == 0)
@@ -79,7 +80,11 @@ static hg_op random_op(uint64_t *seed, uint32_t slot_limit) {
             op.arg = random_number(seed);
         if (op.kind == HG_OP_THREAD_START)
             op.arg %= HG_TRACE_THREADS_MAX;
-        if (hg_op_is_well_formed(&op))
+        if (op.kind >= HG_OP_NATIVE_ALLOC)
+            op.arg = hg_native_arg((enum hg_native)(random_next(seed) % HG_NATIVE_COUNT),
+                                   random_next(seed) % 2 ? 0 : random_next(seed) % 64,
+                                   random_next(seed) % 2, (uint32_t)random_next(seed) % 3);
+        if (hg_op_is_well_formed(&op) && op.kind != HG_OP_WAIT)
             return op;
     }
 }
@@ -160,7 +165,7 @@ static void every_kind_and_edge_round_trips(void **state) {
     hg_op *ops = malloc(1000000 * sizeof *ops);
     size_t count = 0;
     (void)state;
-    for (unsigned kind = 0; kind < HG_OP_WAIT; kind++)
+    for (unsigned kind = 0; kind < HG_OP_KIND_COUNT; kind++)
         for (unsigned flags = 0; flags < 2; flags++)
             for (size_t s = 0; s < 7; s++)
                 for (size_t t = 0; t < 6; t++)
@@ -168,7 +173,7 @@ static void every_kind_and_edge_round_trips(void **state) {
                         for (size_t a = 0; a < 11; a++) {
                             const hg_op op = {(uint8_t)kind, (uint8_t)flags, threads[t],
                                               slots[s],      edges[e],       edges[a]};
-                            if (hg_op_is_well_formed(&op))
+                            if (hg_op_is_well_formed(&op) && kind != HG_OP_WAIT)
                                 ops[count++] = op;
                         }
     assert_true(count > 10000 && count < 1000000);

@@ -10,6 +10,7 @@
 #define HEAPGAUGE_BACKEND_H
 
 #include "heapgauge/layout.h"
+#include "heapgauge/native.h"
 #include "heapgauge/status.h"
 
 #ifdef __cplusplus
@@ -68,6 +69,7 @@ struct hg_facts {
 struct hg_backend {
     struct hg_layout_face layout;
     struct hg_libc_face libc;
+    struct hg_native_face native;
     struct hg_facts facts;
     /* Returns unused memory to the operating system; bytes returned, 0 if not known. NULL: can't. */
     size_t (*purge)(const hg_backend *self);

@@ -48,7 +48,12 @@ enum hg_op_kind {
     HG_OP_CLOCK = 23,        /* `size` nanoseconds passed in the recorded program            */
     /* made by the demultiplexer of a parallel replay, never stored in a trace */
     HG_OP_WAIT = 24, /* until thread `slot` has completed `size` operations                  */
-    HG_OP_KIND_COUNT = 25,
+    /* calls that only some allocators have; arg: which, and how (native.h)                  */
+    HG_OP_NATIVE_ALLOC = 25,   /* bytes                                                      */
+    HG_OP_NATIVE_REALLOC = 26, /* new bytes                                                  */
+    HG_OP_NATIVE_FREE = 27,    /* -                                                          */
+    HG_OP_NATIVE_LOOK = 28,    /* bytes; names no block                                      */
+    HG_OP_KIND_COUNT = 29,
 };
 
 /* Flags of an operation. */
@@ -72,6 +77,9 @@ typedef struct hg_op {
 /* The operation's name as it stands in text: the function it calls, or a word ("fork").
  * NULL iff `kind` is none. Static storage. */
 const char *hg_op_kind_name(unsigned kind);
+
+/* As hg_op_kind_name, but of a native operation the function's own name. NULL iff there is none. */
+const char *hg_op_name(const hg_op *op);
 
 /* The kind with that name; HG_OP_KIND_COUNT if there is none. */
 unsigned hg_op_kind_by_name(const char *name);
@@ -98,6 +106,7 @@ bool hg_op_is_well_formed(const hg_op *op);
 
 /* Writes one operation as one line of text without newline, e.g.
  *   "t2 s7 = aligned_alloc(256, 1000)"   "t0 free(s7)"   "t1 s3 = realloc(s3, 90)"
+ *   "t0 s2 = mallocx(100, align 64, zero)"
  * Returns the length in bytes, as snprintf does. */
 int hg_op_print(const hg_op *op, char *text, size_t text_size);
 
