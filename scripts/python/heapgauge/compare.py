@@ -25,7 +25,7 @@ PLAN_VERSION = 1
 
 ROUNDS, ROUNDS_QUICK = 20, 12
 CELL_SECONDS, CELL_SECONDS_QUICK = 0.15, 0.05  # what the fastest backend of a workload should take
-CELL_SECONDS_MAX = 3.0  # what the slowest may take, where that can be had
+SLOWEST_MAX = 8  # times that, what the slowest may take, where that can be had: a round is as long as its slowest cells
 PROBE_ITERATIONS = 20_000
 COUNT_ITERATIONS = 2_000
 STRIKES_MAX = 2  # a backend that failed so often on a workload is not run there again
@@ -410,7 +410,7 @@ def iterations_for(speeds, aim_s):
 
     `speeds` are ns per iteration. Rounded up to two digits.
     """
-    wanted = min(aim_s * 1e9 / min(speeds), CELL_SECONDS_MAX * 1e9 / max(speeds))
+    wanted = min(aim_s * 1e9 / min(speeds), SLOWEST_MAX * aim_s * 1e9 / max(speeds))
     step = 10 ** max(0, math.floor(math.log10(max(wanted, 1))) - 1)
     return max(1, math.ceil(wanted / step) * step)
 
