@@ -108,7 +108,7 @@ def test_whole_trace_stays_as_it_is(recorded, tmp_path):
 @pytest.mark.parametrize("words, says", [
     (["--to=c"], "name trace, kind and file"),
     (["--to=seed", "-o", "x"], "fuzz_seeds DIR"),
-    (["--to=pdf", "-o", "x"], "--to=pdf: give c, text or trace"),
+    (["--to=pdf", "-o", "x"], "--to=pdf: give c, text, trace or flat"),
     (["--to=c", "-o", "/nonexistent/x"], "cannot write"),
     (["--to=c", "--from=x", "-o", "x"], "--from=x: give a whole number"),
 ])
