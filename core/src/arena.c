@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "harden.h"
 #include "os.h"
 
 enum {
@@ -347,6 +348,7 @@ size_t hg__arena_take(struct hg__arena *a, size_t length, size_t align, enum hg_
     if (!request_fails(a) && length <= a->granule_count && (align >> a->shift) <= a->granule_count)
         g = take(a, length, align, zeroed);
     if (g) {
+        hg__harden_take(a, g, length);
         mark(a, g, length, kind);
         count_use(a, length, 0);
         if (kind == HG__LARGE) {
@@ -394,6 +396,7 @@ static void give(struct hg__arena *a, size_t g) {
     count_use(a, 0, length);
     if (run->kind == HG__LARGE) {
         hg__map_set(a, g, 0);
+        hg__harden_give(a, g);
         a->large_count--;
         a->large_granules -= length;
     }
@@ -440,6 +443,7 @@ bool hg__arena_resize(struct hg__arena *a, size_t g, size_t length) {
         done = !request_fails(a) && length <= a->granule_count && room_at(a, g + old, need) >= need;
         if (done) {
             absorb(a, g + old, need);
+            hg__harden_take(a, g + old, need);
             mark(a, g, length, kind);
             count_use(a, need, 0);
             count_missed(a, need);

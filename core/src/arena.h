@@ -24,7 +24,8 @@ enum {
     HG__GRANULE_SHIFT = 14,        /* 16 KiB; smaller ones cost slabs, larger ones footprint */
     HG__REGION_GRANULE_SHIFT = 12, /* over a caller's region, where slabs per class weigh more */
     HG__BINS = 192,
-    HG__PAGE = 4096, /* what holes are made of; larger system pages only disable them */
+    HG__FREED_LARGE = 32, /* large blocks that are watched for writes after they were freed */
+    HG__PAGE = 4096,      /* what holes are made of; larger system pages only disable them */
 };
 
 /* map[g]: 0 nothing, large, or of a slab
@@ -109,6 +110,10 @@ struct hg__arena {
     void *mapping;
     size_t mapping_size;
     struct hg__bins bins[2]; /* of free runs by length: clean, dirty */
+#if HG_HARDENED
+    uint32_t freed_large[HG__FREED_LARGE]; /* the last ones, where they began; see harden.h */
+    unsigned freed_large_next;
+#endif
 };
 
 static inline struct hg__run *hg__run(const struct hg__arena *a, size_t g) {

@@ -47,7 +47,7 @@ static inline struct hg__bin *hg__bin_at(struct hg__cache *cache, size_t offset)
  * rounded up to a multiple of `align`, less 1. Rounding down by one first takes a single operation,
  * and sends size 0 and all that wraps to where large sizes go: the slow path. */
 static inline size_t hg__last_step(size_t size, size_t align) {
-    size_t step = ((size - 1) | (align - 1)) / HG__STEP;
+    size_t step = ((hg__needed(size, align) - 1) | (align - 1)) / HG__STEP;
     __asm__("" : "+r"(step)); /* else the compiler keeps both this and what it divided */
     return step;
 }
@@ -76,35 +76,45 @@ static inline void *hg__alloc(size_t size, size_t align) {
     if (HG_LIKELY(step < HG__FAST_STEPS)) {
         void *p = hg__bin_pop(hg__bin_of(hg__thread, step));
         if (HG_LIKELY(p != NULL)) {
-            hg__harden_alloc(&hg__main.arena, p, hg__class_of((step + 1) * HG__STEP));
+            hg__harden_alloc(&hg__main.arena, p, (unsigned)step + 1, size);
             return p;
         }
     }
     return hg__alloc_slow(size, align);
 }
 
-/* Frees a block whose size is not known: the map tells its class. */
-static inline void hg__free(void *p) {
+/* Frees a block whose size is not known: the map tells its class. In the hardened build `expected`
+ * and `size` say what the caller knows. */
+static inline void hg__free_as(void *p, unsigned expected, size_t size) {
     struct hg__cache *cache = hg__thread;
-    if (HG_HARDENED && p)
-        hg__harden_free(&hg__main.arena, p, HG__ANY_CLASS);
     size_t g = ((uintptr_t)p - hg__main.arena.base) >> HG__GRANULE_SHIFT;
+    bool checked = false;
     if (HG_LIKELY(hg__is_committed(&hg__main.arena, g))) {
         uint32_t offset = hg__map_get(&hg__main.arena, g) & cache->foreign;
-        if (HG_LIKELY(offset < HG_CLASS_COUNT * sizeof(struct hg__bin) &&
-                      hg__bin_push(hg__bin_at(cache, offset), p)))
-            return;
+        if (HG_LIKELY(offset < HG_CLASS_COUNT * sizeof(struct hg__bin))) {
+            hg__harden_free(&hg__main.arena, p, offset >> HG__MAP_CLASS_SHIFT, expected, size);
+            checked = true;
+            if (HG_LIKELY(hg__bin_push(hg__bin_at(cache, offset), p)))
+                return;
+        }
     }
+    if (HG_HARDENED && p && !checked)
+        hg__harden_free_any(&hg__main.arena, p, expected, size);
     hg__free_slow(p);
+}
+
+static inline void hg__free(void *p) {
+    hg__free_as(p, HG__ANY_CLASS, 0);
 }
 
 /* Frees a block by its layout alone: no metadata is read. */
 static inline void hg__free_sized(void *p, size_t size, size_t align) {
     size_t step = hg__last_step(size, align);
-    if (HG_LIKELY(p && step < HG__FAST_STEPS && !HG_HARDENED &&
-                  hg__bin_push(hg__bin_of(hg__thread, step), p)))
-        return;
-    hg__free_sized_slow(p, size, align);
+    if (HG_HARDENED && step < HG__LINEAR_COUNT)
+        hg__free_as(p, (unsigned)step + 1, size);
+    else if (HG_UNLIKELY(HG_HARDENED || !p || step >= HG__FAST_STEPS ||
+                         !hg__bin_push(hg__bin_of(hg__thread, step), p)))
+        hg__free_sized_slow(p, size, align);
 }
 
 /* Takes a slot of `class` when the bin is empty, refilling it. NULL iff there is no memory. */

@@ -32,6 +32,12 @@ static inline unsigned hg__class_of(size_t size) {
     return HG__LINEAR_COUNT + (log2 - 9) * 8 + (unsigned)(((size - 1) >> (log2 - 3)) & 7) + 1;
 }
 
+/* Bytes a slot must have for a layout: in the hardened build one more, to see an overflow by,
+ * unless that would cost a whole alignment. */
+static inline size_t hg__needed(size_t size, size_t align) {
+    return size + (HG_HARDENED && align <= HG__STEP);
+}
+
 /* Slot size of a class, bytes. */
 static inline size_t hg__class_size(unsigned class) {
     if (class <= HG__LINEAR_COUNT)

@@ -14,7 +14,7 @@ struct hg_core hg__main;
 
 /* The class that serves a layout, 0 iff it is large. */
 static unsigned small_class(const struct hg_core *core, size_t size, size_t align) {
-    size_t rounded = hg__round_up(size ? size : 1, align);
+    size_t rounded = hg__round_up(hg__needed(size ? size : 1, align), align);
     if (rounded == 0 || rounded > hg__small_max(&core->arena) || align >> core->arena.shift > 1 ||
         (align >> core->arena.shift == 1 && rounded > align))
         return 0;
@@ -33,7 +33,7 @@ static void *large_alloc(struct hg_core *core, size_t size, size_t align, bool *
     size_t g = hg__arena_take(a, length, align, HG__LARGE, zeroed);
     if (!g)
         return NULL;
-    hg__harden_alloc(a, hg__address(a, g), 0);
+    hg__harden_alloc_any(a, hg__address(a, g), size);
     return hg__address(a, g);
 }
 
@@ -69,7 +69,7 @@ static void *alloc(struct hg_core *core, size_t size, size_t align, bool *zeroed
             p = NULL;
     }
     if (p)
-        hg__harden_alloc(&core->arena, p, class);
+        hg__harden_alloc_any(&core->arena, p, size);
     return p;
 }
 
@@ -113,20 +113,11 @@ static void free_by_map(struct hg_core *core, void *p) {
     }
 }
 
-/* Aborts unless large block `p` has the length that its layout says. */
-static void check_large(const struct hg_core *core, const void *p, size_t size) {
-    size_t g = hg__granule(&core->arena, p);
-    if (hg__run(&core->arena, g)->length != granules_of(core, size))
-        hg__die("wrong layout in free of", p, "the block was allocated with another size");
-}
-
 static void free_by_layout(struct hg_core *core, void *p, size_t size, size_t align) {
     if (align < core->min_align)
         align = core->min_align;
     unsigned class = small_class(core, size, align);
-    hg__harden_free(&core->arena, p, class);
-    if (HG_HARDENED && class == 0)
-        check_large(core, p, size);
+    hg__harden_free_any(&core->arena, p, class, size);
     if (class == 0)
         free_by_map(core, p);
     else
@@ -138,6 +129,8 @@ static size_t usable_size(const struct hg_core *core, const void *p) {
     size_t g = hg__granule(a, p);
     if (g >= hg__committed(a))
         return 0;
+    if (HG_HARDENED)
+        return hg__harden_usable(a, p);
     uint32_t entry = hg__map_get(a, g);
     if (entry == HG__MAP_LARGE)
         return (size_t)hg__run(a, g)->length << a->shift;
@@ -148,7 +141,7 @@ static size_t usable_size(const struct hg_core *core, const void *p) {
  * it among the slots of `wants`, so it must be as well aligned as these; and not twice as large. */
 static bool may_stay(unsigned has, unsigned wants) {
     size_t size = hg__class_size(has), wanted = hg__class_size(wants);
-    return has == wants || (has > wants && size / 2 <= wanted &&
+    return has == wants || (!HG_HARDENED && has > wants && size / 2 <= wanted &&
                             hg__natural_align(size) >= hg__natural_align(wanted));
 }
 
@@ -164,7 +157,7 @@ static void *large_move(struct hg_core *core, void *p, size_t keep, size_t align
     if (keep < MOVE_SIZE_MIN || !hg__arena_move(a, from_g, to_g, whole))
         whole = 0;
     memcpy(to + whole, (char *)p + whole, keep - whole);
-    hg__harden_free(a, p, 0);
+    hg__harden_free_any(a, p, HG__ANY_CLASS, 0);
     hg__arena_give(a, from_g);
     return to;
 }
@@ -177,7 +170,7 @@ static void *resize(struct hg_core *core, void *p, size_t old_size, size_t align
     if (align < core->min_align)
         align = core->min_align;
     size_t usable = usable_size(core, p), g = hg__granule(a, p);
-    if (usable == 0)
+    if (usable == 0 && !HG_HARDENED)
         hg__die("invalid realloc of", p, "not a block of this allocator");
     size_t keep = old_size < usable ? old_size : usable;
     keep = keep < size ? keep : size;
@@ -185,12 +178,14 @@ static void *resize(struct hg_core *core, void *p, size_t old_size, size_t align
     bool large = hg__map_get(a, g) == HG__MAP_LARGE;
     if (large && class == 0) {
         size_t length = granules_of(core, size);
-        if (length == hg__run(a, g)->length || hg__arena_resize(a, g, length))
+        if (length == hg__run(a, g)->length || hg__arena_resize(a, g, length)) {
+            hg__harden_resize(a, p, size);
             return p;
+        }
         return large_move(core, p, keep, align, size);
     }
     if (!large && class && may_stay(hg__map_class(hg__map_get(a, g)), class)) {
-        hg__harden_resize(a, p, class);
+        hg__harden_resize(a, p, size);
         return p;
     }
     bool zeroed;
@@ -201,7 +196,7 @@ static void *resize(struct hg_core *core, void *p, size_t old_size, size_t align
     if (core == &hg__main) {
         hg__free(p);
     } else {
-        hg__harden_free(a, p, HG__ANY_CLASS);
+        hg__harden_free_any(a, p, HG__ANY_CLASS, 0);
         free_by_map(core, p);
     }
     return to;
@@ -218,12 +213,11 @@ size_t hg__core_trim(struct hg_core *core, size_t keep) {
 
 void *hg__alloc_slow(size_t size, size_t align) {
     bool zeroed;
-    if (size - 1 < HG__SMALL_MAX &&
+    if (hg__needed(size, align) - 1 < HG__SMALL_MAX &&
         align <= HG__STEP) { /* a second fast path, for the other classes */
-        unsigned class = hg__class_of(size);
-        void *p = hg__cache_pop(class);
+        void *p = hg__cache_pop(hg__class_of(hg__needed(size, align)));
         if (HG_LIKELY(p != NULL)) {
-            hg__harden_alloc(&hg__main.arena, p, class);
+            hg__harden_alloc_any(&hg__main.arena, p, size);
             return p;
         }
     }
@@ -253,9 +247,9 @@ void hg__free_sized_slow(void *p, size_t size, size_t align) {
 
 /* From one small class to another goes straight through the cache. */
 static void *resize_small(void *p, unsigned has, size_t keep, size_t new_size) {
-    unsigned wants = hg__class_of(new_size);
+    unsigned wants = hg__class_of(hg__needed(new_size, 1));
     if (may_stay(has, wants)) {
-        hg__harden_resize(&hg__main.arena, p, wants);
+        hg__harden_resize(&hg__main.arena, p, new_size);
         return p;
     }
     void *to = hg__alloc(new_size, 1);
@@ -268,7 +262,9 @@ static void *resize_small(void *p, unsigned has, size_t keep, size_t new_size) {
 
 void *hg__realloc(void *p, size_t old_size, size_t align, size_t new_size) {
     size_t g = hg__granule(&hg__main.arena, p);
-    if (g < hg__committed(&hg__main.arena) && align <= HG__STEP && new_size - 1 < HG__SMALL_MAX) {
+    old_size = hg__harden_check(&hg__main.arena, p, old_size);
+    if (g < hg__committed(&hg__main.arena) && align <= HG__STEP &&
+        hg__needed(new_size, 1) - 1 < HG__SMALL_MAX) {
         unsigned has = hg__map_class(hg__map_get(&hg__main.arena, g));
         size_t usable = has < HG_CLASS_COUNT ? hg__class_size(has) : 0;
         if (usable)
@@ -389,6 +385,7 @@ void hg_core_dealloc(hg_core *core, void *block, hg_layout layout) {
 void *hg_core_realloc(hg_core *core, void *block, hg_layout old, size_t new_size) {
     if (!block)
         return hg_core_alloc(core, (hg_layout){new_size, old.align});
+    old.size = hg__harden_check(&core->arena, block, old.size);
     return resize(core, block, old.size, old.align, new_size);
 }
 

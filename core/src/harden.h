@@ -1,43 +1,137 @@
-/* The hardened build (HG_HARDENED=1): one shadow byte for every 16 bytes of region says what begins
- * there, so that double frees, invalid frees and frees with a wrong layout are caught exactly,
- * across threads too; the first bytes of freed small blocks are filled, and checked when the slot
- * is used again. In the plain build everything here compiles to nothing. */
+/* The hardened build (HG_HARDENED=1). In the plain build everything here compiles to nothing.
+ *
+ * One shadow byte for every 16 bytes of region says what begins there: nothing, a freed block, or a
+ * live block and how much longer than asked for its memory is (the slack). So double frees, invalid
+ * frees and frees with another layout are caught exactly, across threads too. Memory that is free
+ * holds a fill, at its beginning and at its end; so does the slack of a live block:
+ *
+ *   live     | ...... size ...... | df .. df |    checked when it is freed, resized or moved
+ *   free     | df df df ... df |  ...  | df  |    checked when the slot is handed out again
+ *
+ * A small block of usual alignment has at least one byte of slack, so an overflow by one is seen. */
 #ifndef HG__HARDEN_H
 #define HG__HARDEN_H
 
 #include "arena.h"
 
 enum {
-    HG__SHADOW_NONE = 0x00,  /* nothing began here since the memory became a slab or run */
-    HG__SHADOW_FREED = 0x7f, /* a small block began here and was freed; its fill is in place */
-    HG__SHADOW_LIVE = 0x80,  /* | class: a live block begins here; class 0 is large */
-    HG__ANY_CLASS = 0xff,    /* the caller of free does not say the size */
+    HG__SHADOW_NONE = 0x00, /* nothing began here since the memory became a slab or run */
+    HG__SHADOW_FREED_LARGE = 0x7e,
+    HG__SHADOW_FREED = 0x7f, /* a small block, its fill is in place */
+    HG__SHADOW_LIVE = 0x80,  /* | slack below HG__SLACK_FAR */
+    HG__SLACK_FAR = 0x40, /* the slack, that or more, is in the three bytes behind: 7 bits each */
+    HG__ANY_CLASS = UINT8_MAX, /* the caller of free does not say the layout */
     HG__FILL = 0xdf,
-    HG__FILL_MAX = 256, /* bytes filled and checked at a block's start */
+    HG__FILL_HEAD = 256, /* bytes filled and checked at a block's start */
 };
 
 #if HG_HARDENED
-/* A block is handed out: checks its fill, marks it live. */
-void hg__harden_alloc(struct hg__arena *a, void *p, unsigned class);
-/* A block comes back as `class` (HG__ANY_CLASS: any): aborts unless it is live and of that class.
- */
-void hg__harden_free(struct hg__arena *a, void *p, unsigned class);
-/* A block changes its class where it stands: aborts unless it is live. */
-void hg__harden_resize(struct hg__arena *a, void *p, unsigned class);
-/* The memory goes back to the arena, whose shadow is all NONE, or to the system. */
+#define HG__FILL_WORD (HG__FILL * (UINT64_MAX / 0xff))
+typedef uint64_t hg__fill __attribute__((vector_size(16), may_alias));
+
+static inline uint8_t *hg__shadow_of(const struct hg__arena *a, const void *p) {
+    return &a->shadow[((uintptr_t)p - a->base) / HG__STEP];
+}
+
+/* Fills the first `size` bytes (a multiple of 16) of free memory, or tells whether they are filled. */
+static inline void hg__fill_set(void *p, size_t size) {
+    for (hg__fill *at = p, *end = at + size / sizeof *at; at < end; at++) {
+        *at = (hg__fill){HG__FILL_WORD, HG__FILL_WORD};
+        __asm__(""
+                : "+r"(at)); /* else it becomes a string instruction, which takes long to start */
+    }
+}
+
+static inline bool hg__fill_is(const void *p, size_t size) {
+    const hg__fill *at = p, *end = at + size / sizeof *at;
+    hg__fill difference = {0}; /* without an early exit there is one branch, not many */
+    for (; at < end; at++)
+        difference |= *at ^ (hg__fill) { HG__FILL_WORD, HG__FILL_WORD };
+    return (difference[0] | difference[1]) == 0;
+}
+
+/* A block is handed out for `size` bytes: checks what was free and marks it live. */
+HG_NOINLINE void hg__harden_alloc_any(struct hg__arena *a, void *p, size_t size);
+/* Of any pointer: aborts unless a live block begins there, of that class (0: large) and size if given,
+ * and its slack is intact; marks it freed. */
+HG_NOINLINE void hg__harden_free_any(struct hg__arena *a, void *p, unsigned expected, size_t size);
+/* The size a live block was asked with; aborts if none begins there, its slack is not intact, or the
+ * caller knows another `size` (SIZE_MAX: none). In the plain build `size`. */
+size_t hg__harden_check(const struct hg__arena *a, const void *p, size_t size);
+/* The same of memory of this arena; 0 if no live block begins there. */
+size_t hg__harden_usable(const struct hg__arena *a, const void *p);
+/* A live block changes its size where it stands. */
+void hg__harden_resize(struct hg__arena *a, void *p, size_t size);
+/* A slab's memory goes back to the arena, or to the system. */
 void hg__harden_forget(struct hg__arena *a, const void *p, size_t size);
+/* A large block goes back to the arena: its head is filled, and checked when any of it is taken again,
+ * unless HG__FREED_LARGE others were freed meanwhile. Both under the arena's lock. */
+void hg__harden_give(struct hg__arena *a, size_t g);
+void hg__harden_take(struct hg__arena *a, size_t g, size_t length);
+
+/* hg__harden_alloc_any, quickly for the usual case: a small slot of `class` that was used before. */
+static inline void hg__harden_alloc(struct hg__arena *a, void *p, unsigned class, size_t size) {
+    uint8_t *shadow = hg__shadow_of(a, p);
+    size_t extent = (size_t) class * HG__STEP, slack = extent - size;
+    if (HG_LIKELY(__atomic_load_n(shadow, __ATOMIC_RELAXED) == HG__SHADOW_FREED &&
+                  extent <= HG__FILL_HEAD && slack < HG__SLACK_FAR && hg__fill_is(p, extent)))
+        __atomic_store_n(shadow, HG__SHADOW_LIVE | slack, __ATOMIC_RELAXED);
+    else
+        hg__harden_alloc_any(a, p, size);
+}
+
+/* hg__harden_free_any, quickly for a slot of `class` that the map tells. */
+static inline void hg__harden_free(struct hg__arena *a, void *p, unsigned class, unsigned expected,
+                                   size_t size) {
+    uint8_t *shadow = hg__shadow_of(a, p);
+    size_t extent = (size_t) class * HG__STEP;
+    size_t slack = (size_t)__atomic_load_n(shadow, __ATOMIC_RELAXED) - HG__SHADOW_LIVE;
+    const uint8_t *end = (uint8_t *)p + extent;
+    /* No locked exchange: of two threads that free a block in the same instant both may pass here,
+     * and the slot is found twice when it is handed out or comes home to its slab. */
+    if (HG_LIKELY(slack - 1 < HG__SLACK_FAR - 1 && (uintptr_t)p % HG__STEP == 0 &&
+                  extent - 1 < HG__FILL_HEAD && (end[-1] & end[-slack]) == HG__FILL &&
+                  (expected == HG__ANY_CLASS || (expected == class && size == extent - slack)))) {
+        __atomic_store_n(shadow, HG__SHADOW_FREED, __ATOMIC_RELAXED);
+        hg__fill_set(p, extent);
+    } else {
+        hg__harden_free_any(a, p, expected, size);
+    }
+}
 #else
-static inline void hg__harden_alloc(struct hg__arena *a, void *p, unsigned class) {
-    (void)a, (void)p, (void)class;
+static inline void hg__harden_alloc(struct hg__arena *a, void *p, unsigned class, size_t size) {
+    (void)a, (void)p, (void)class, (void)size;
 }
-static inline void hg__harden_free(struct hg__arena *a, void *p, unsigned class) {
-    (void)a, (void)p, (void)class;
+static inline void hg__harden_alloc_any(struct hg__arena *a, void *p, size_t size) {
+    (void)a, (void)p, (void)size;
 }
-static inline void hg__harden_resize(struct hg__arena *a, void *p, unsigned class) {
-    (void)a, (void)p, (void)class;
+static inline void hg__harden_free(struct hg__arena *a, void *p, unsigned class, unsigned expected,
+                                   size_t size) {
+    (void)a, (void)p, (void)class, (void)expected, (void)size;
+}
+static inline void hg__harden_free_any(struct hg__arena *a, void *p, unsigned expected,
+                                       size_t size) {
+    (void)a, (void)p, (void)expected, (void)size;
+}
+static inline size_t hg__harden_check(const struct hg__arena *a, const void *p, size_t size) {
+    (void)a, (void)p;
+    return size;
+}
+static inline size_t hg__harden_usable(const struct hg__arena *a, const void *p) {
+    (void)a, (void)p;
+    return 0;
+}
+static inline void hg__harden_resize(struct hg__arena *a, void *p, size_t size) {
+    (void)a, (void)p, (void)size;
 }
 static inline void hg__harden_forget(struct hg__arena *a, const void *p, size_t size) {
     (void)a, (void)p, (void)size;
+}
+static inline void hg__harden_give(struct hg__arena *a, size_t g) {
+    (void)a, (void)g;
+}
+static inline void hg__harden_take(struct hg__arena *a, size_t g, size_t length) {
+    (void)a, (void)g, (void)length;
 }
 #endif
 #endif

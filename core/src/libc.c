@@ -35,7 +35,7 @@ void *NAME(malloc)(size_t size) {
     if (HG_LIKELY(step < HG__FAST_STEPS)) {
         void *p = hg__bin_pop(hg__bin_of(hg__thread, step));
         if (HG_LIKELY(p != NULL)) {
-            hg__harden_alloc(&hg__main.arena, p, hg__class_of(size));
+            hg__harden_alloc(&hg__main.arena, p, (unsigned)step + 1, size);
             return p;
         }
     }

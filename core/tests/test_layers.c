@@ -97,10 +97,10 @@ static void test_heap(void **state) {
 static void test_holes(void **state) {
     (void)state;
     hg_core *core = hg_core_create(NULL);
-    hg_layout layout = {64, 1};
+    hg_layout layout = {60, 1}; /* slots of 64, hardened too */
     unsigned char *blocks[1024];
     for (int i = 0; i < 1024; i++)
-        memset(blocks[i] = hg_core_alloc(core, layout), 0xaa, 64);
+        memset(blocks[i] = hg_core_alloc(core, layout), 0xaa, 60);
     for (int i = 0; i < 1024; i++)
         if (i % 256)
             hg_core_dealloc(core, blocks[i], layout);
@@ -158,7 +158,7 @@ static struct scene make_scene(hg_core *core) {
     struct scene s = {.core = core, .a = &core->arena};
     hg_layout big = {5 << 14, 1};
     void *hole = hg_core_alloc(core, big), *large = hg_core_alloc(core, big);
-    s.slot = hg_core_alloc(core, (hg_layout){64, 1});
+    s.slot = hg_core_alloc(core, (hg_layout){60, 1});
     assert_non_null(s.slot);
     hg_core_dealloc(core, hole, big);
     s.free = hg__granule(s.a, hole);
@@ -266,8 +266,8 @@ static void expect_cache(const char *expected) {
 
 static void test_cache_validator(void **state) {
     (void)state;
-    void *p = hg_alloc((hg_layout){64, 1}), *q = hg_alloc((hg_layout){64, 1});
-    hg_dealloc(p, (hg_layout){64, 1});
+    void *p = hg_alloc((hg_layout){60, 1}), *q = hg_alloc((hg_layout){60, 1});
+    hg_dealloc(p, (hg_layout){60, 1});
     struct hg__bin *bin = &hg__thread->bins[4], saved = *bin;
     void *cell = bin->top[-1];
     assert_ptr_equal(cell, p);
@@ -304,7 +304,7 @@ static void test_cache_validator(void **state) {
     expect_cache("cache: a slot is cached twice");
     *bin = saved;
     assert_valid(NULL);
-    hg_dealloc(q, (hg_layout){64, 1});
+    hg_dealloc(q, (hg_layout){60, 1});
     assert_valid(NULL);
 }
 

@@ -16,7 +16,7 @@ static void test_sizes(void **state) {
         assert_true(usable >= size);
         memset(p, 1, usable);
         memset(q, 2, hg_libc_malloc_usable_size(q));
-        assert_int_equal(p[usable - 1], 1);
+        assert_true(usable == 0 || p[usable - 1] == 1);
         hg_libc_free_sized(p, size);
         hg_libc_free(q);
     }
