@@ -6,6 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* 0: a freestanding build, for a caller's region only, one thread at a time; see embedded.c. */
+#ifndef HG_OS
+#define HG_OS 1
+#endif
+
 #define HG_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define HG_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define HG_NOINLINE    __attribute__((noinline))
@@ -43,13 +48,13 @@ HG_COLD void hg__lock_wake(struct hg__lock *lock);
 
 static inline void hg__lock(struct hg__lock *lock) {
     uint32_t expected = 0;
-    if (HG_UNLIKELY(!__atomic_compare_exchange_n(&lock->state, &expected, 1, false,
-                                                 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
+    if (HG_OS && HG_UNLIKELY(!__atomic_compare_exchange_n(&lock->state, &expected, 1, false,
+                                                          __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
         hg__lock_wait(lock);
 }
 
 static inline void hg__unlock(struct hg__lock *lock) {
-    if (HG_UNLIKELY(__atomic_exchange_n(&lock->state, 0, __ATOMIC_RELEASE) == 2))
+    if (HG_OS && HG_UNLIKELY(__atomic_exchange_n(&lock->state, 0, __ATOMIC_RELEASE) == 2))
         hg__lock_wake(lock);
 }
 

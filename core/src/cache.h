@@ -23,6 +23,8 @@
 
 enum { HG__OUTBOX = HG_CLASS_COUNT, HG__BIN_COUNT = HG_CLASS_COUNT + 1 };
 
+_Static_assert(sizeof(struct hg__bin) == 1 << HG__MAP_CLASS_SHIFT, "a map entry is a bin's offset");
+
 struct hg__cache {
     struct hg__bin bins[HG__BIN_COUNT];
     uint32_t foreign; /* of a map entry, all bits but those that say: of this thread's heap */

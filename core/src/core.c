@@ -7,7 +7,14 @@
 #include "cache.h"
 #include "os.h"
 
+#if HG_OS
 struct hg_core hg__main;
+#endif
+
+/* Without an operating system there is no process-wide instance. */
+static inline bool is_main(const struct hg_core *core) {
+    return HG_OS && core == &hg__main;
+}
 
 #define MOVE_SIZE_MIN  ((size_t)1 << 20) /* from here moving page tables beats copying bytes */
 #define PURGE_SIZE_MIN ((size_t)8 << 20) /* from here a block is hardly used whole at once */
@@ -41,7 +48,7 @@ static void *large_alloc(struct hg_core *core, size_t size, size_t align, bool *
 static void *large_alloc_or_trim(struct hg_core *core, size_t size, size_t align, bool *zeroed) {
     void *p = large_alloc(core, size, align, zeroed);
     if (!p && size <= core->arena.granule_count << core->arena.shift) {
-        if (core == &hg__main)
+        if (is_main(core))
             hg__cache_flush();
         hg__core_trim(core, SIZE_MAX);
         p = large_alloc(core, size, align, zeroed);
@@ -52,7 +59,7 @@ static void *large_alloc_or_trim(struct hg_core *core, size_t size, size_t align
 static void *alloc(struct hg_core *core, size_t size, size_t align, bool *zeroed) {
     hg_layout layout = {size, align};
     *zeroed = false;
-    if (!hg_layout_is_valid(layout) || (core == &hg__main && !hg__cache_start()))
+    if (!hg_layout_is_valid(layout) || (is_main(core) && !hg__cache_start()))
         return NULL;
     if (align < core->min_align)
         align = core->min_align;
@@ -60,7 +67,7 @@ static void *alloc(struct hg_core *core, size_t size, size_t align, bool *zeroed
     if (class == 0)
         return large_alloc_or_trim(core, size, align, zeroed);
     void *p;
-    if (core == &hg__main) {
+    if (is_main(core)) {
         if (!(p = hg__cache_pop(class)))
             p = hg__cache_refill(class);
     } else if (hg__heap_take(core->heaps, class, &p, 1) == 0) {
@@ -89,7 +96,7 @@ static void *alloc_zeroed(struct hg_core *core, size_t size, size_t align) {
 
 /* Frees small block `p` cached or kept as `class`. */
 static void free_small(struct hg_core *core, void *p, unsigned class) {
-    if (core != &hg__main)
+    if (!is_main(core))
         hg__heap_put(core->heaps, &p, 1, class);
     else if (!hg__cache_push(hg__thread, class, p))
         hg__cache_overflow(class, p);
@@ -106,7 +113,7 @@ static void free_by_map(struct hg_core *core, void *p) {
         hg__arena_give(a, g);
     } else if (class > 0 && class < HG_CLASS_COUNT) {
         bool remote =
-            core == &hg__main && (entry & hg__thread->foreign) != class << HG__MAP_CLASS_SHIFT;
+            is_main(core) && (entry & hg__thread->foreign) != class << HG__MAP_CLASS_SHIFT;
         free_small(core, p, remote ? HG__OUTBOX : class);
     } else {
         hg__die("invalid free of", p, "not the start of a block");
@@ -189,11 +196,11 @@ static void *resize(struct hg_core *core, void *p, size_t old_size, size_t align
         return p;
     }
     bool zeroed;
-    void *to = core == &hg__main ? hg__alloc(size, align) : alloc(core, size, align, &zeroed);
+    void *to = is_main(core) ? hg__alloc(size, align) : alloc(core, size, align, &zeroed);
     if (!to)
         return NULL;
     memcpy(to, p, keep);
-    if (core == &hg__main) {
+    if (is_main(core)) {
         hg__free(p);
     } else {
         hg__harden_free_any(a, p, HG__ANY_CLASS, 0);
@@ -210,6 +217,8 @@ size_t hg__core_trim(struct hg_core *core, size_t keep) {
 }
 
 /* ---- the process-wide instance ---- */
+
+#if HG_OS
 
 void *hg__alloc_slow(size_t size, size_t align) {
     bool zeroed;
@@ -317,6 +326,8 @@ __attribute__((visibility("default"))) const char *hg_core_version(void) {
     return HG_VERSION;
 }
 
+#endif
+
 /* ---- one instance among several ---- */
 
 static bool config_is_valid(const struct hg_core_config *config) {
@@ -338,6 +349,7 @@ static hg_core *set_up(hg_core *core, const struct hg__arena *arena,
     return core;
 }
 
+#if HG_OS
 hg_core *hg_core_create(const struct hg_core_config *config) {
     static const struct hg_core_config defaults;
     struct hg__arena arena = {0};
@@ -347,6 +359,7 @@ hg_core *hg_core_create(const struct hg_core_config *config) {
         return NULL;
     return set_up(arena.mapping, &arena, config);
 }
+#endif
 
 hg_core *hg_core_over_region(void *mem, size_t size, const struct hg_core_config *config) {
     static const struct hg_core_config defaults;
@@ -401,7 +414,7 @@ void hg_core_stats_get(hg_core *core, struct hg_stats *out) {
     struct hg__arena *a = &core->arena;
     size_t cached[HG_CLASS_COUNT] = {0};
     memset(out, 0, sizeof *out);
-    if (core == &hg__main)
+    if (is_main(core))
         out->cached_size = hg__cache_count(cached);
     for (unsigned i = 0; i < core->heap_count; i++) {
         struct hg__heap *heap = &core->heaps[i];
@@ -442,7 +455,7 @@ bool hg_core_validate(hg_core *core, char *why, size_t why_size) {
     bool ok = hg__arena_validate(&core->arena, &into);
     for (unsigned i = 0; ok && i < core->heap_count; i++)
         ok = hg__heap_validate(&core->heaps[i], &into);
-    return ok && (core != &hg__main || hg__cache_validate(&into));
+    return ok && (!is_main(core) || hg__cache_validate(&into));
 }
 
 void hg_core_fail_page_request(hg_core *core, uint64_t nth) {

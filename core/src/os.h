@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Writes a line to standard error and aborts. */
+_Noreturn void hg__os_abort(const char *line, size_t size);
+
+#if HG_OS
 /* Address space without access; NULL iff refused. */
 void *hg__os_reserve(size_t size);
 void hg__os_release(void *address, size_t size);
@@ -31,5 +35,16 @@ size_t hg__os_reserve_hint(void);
 uint64_t hg__os_now_ms(void);
 unsigned hg__os_cpu_count(void);
 size_t hg__os_page_size(void);
+#else /* a caller's region is all there is: nothing to ask for, nothing to give back */
+#define hg__os_reserve(size)                ((void)(size), (void *)0)
+#define hg__os_release(address, size)       ((void)(address), (void)(size))
+#define hg__os_quiet_address(attempt)       ((void)(attempt), (void *)0)
+#define hg__os_map_at(address, size)        ((void)(address), (void)(size), 1)
+#define hg__os_commit(address, size, total) ((void)(address), (void)(size), (void)(total), false)
+#define hg__os_purge(address, size)         ((void)(address), (void)(size), false)
+#define hg__os_move(from, to, size)         ((void)(from), (void)(to), (void)(size), false)
+#define hg__os_now_ms()                     ((uint64_t)0)
+#define hg__os_page_size()                  ((size_t)HG__PAGE)
+#endif
 
 #endif
