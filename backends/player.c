@@ -399,8 +399,10 @@ static void spin_until(const atomic_uint *counter, unsigned target, const struct
             return;
         if (++spins > SPINS_BEFORE_YIELD)
             sched_yield();
+#if defined(__x86_64__) || defined(__i386__)
         else
             __builtin_ia32_pause();
+#endif
     }
 }
 

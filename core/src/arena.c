@@ -538,7 +538,8 @@ bool hg__arena_open_unreserved(struct hg__arena *a, size_t size) {
 }
 
 bool hg__arena_open_region(struct hg__arena *a, char *memory, size_t size) {
-    if (!lay_out(a, memory, size, HG__REGION_GRANULE_SHIFT, 16))
+    unsigned shift = size < HG__SMALL_REGION ? HG__SMALL_GRANULE_SHIFT : HG__REGION_GRANULE_SHIFT;
+    if (!lay_out(a, memory, size, shift, 16))
         return false;
     memset(a->map, 0, a->granule_count * sizeof *a->map);
     if (HG_HARDENED)

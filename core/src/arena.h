@@ -23,6 +23,8 @@
 enum {
     HG__GRANULE_SHIFT = 14,        /* 16 KiB; smaller ones cost slabs, larger ones footprint */
     HG__REGION_GRANULE_SHIFT = 12, /* over a caller's region, where slabs per class weigh more */
+    HG__SMALL_GRANULE_SHIFT = 10,  /* ... and over one below: */
+    HG__SMALL_REGION = 512 << 10,
     HG__BINS = 192,
     HG__FREED_LARGE = 32, /* large blocks that are watched for writes after they were freed */
     HG__PAGE = 4096,      /* what holes are made of; larger system pages only disable them */

@@ -54,6 +54,11 @@ static inline size_t hg__last_step(size_t size, size_t align) {
     return step;
 }
 
+/* The size of a slot whose bin has that offset. */
+static inline size_t hg__slot_size(size_t offset) {
+    return hg__main.geometry[offset >> HG__MAP_CLASS_SHIFT].size;
+}
+
 /* The bin for such a step < HG__FAST_STEPS. */
 static inline struct hg__bin *hg__bin_of(struct hg__cache *cache, size_t step) {
     return hg__bin_at(cache, cache->bin_of_step[step]);
@@ -78,7 +83,8 @@ static inline void *hg__alloc(size_t size, size_t align) {
     if (HG_LIKELY(step < HG__FAST_STEPS)) {
         void *p = hg__bin_pop(hg__bin_of(hg__thread, step));
         if (HG_LIKELY(p != NULL)) {
-            hg__harden_alloc(&hg__main.arena, p, (unsigned)step + 1, size);
+            hg__harden_alloc(&hg__main.arena, p, hg__slot_size(hg__thread->bin_of_step[step]),
+                             size);
             return p;
         }
     }
@@ -94,7 +100,8 @@ static inline void hg__free_as(void *p, unsigned expected, size_t size) {
     if (HG_LIKELY(hg__is_committed(&hg__main.arena, g))) {
         uint32_t offset = hg__map_get(&hg__main.arena, g) & cache->foreign;
         if (HG_LIKELY(offset < HG_CLASS_COUNT * sizeof(struct hg__bin))) {
-            hg__harden_free(&hg__main.arena, p, offset >> HG__MAP_CLASS_SHIFT, expected, size);
+            hg__harden_free(&hg__main.arena, p, offset >> HG__MAP_CLASS_SHIFT,
+                            hg__slot_size(offset), expected, size);
             checked = true;
             if (HG_LIKELY(hg__bin_push(hg__bin_at(cache, offset), p)))
                 return;
@@ -112,8 +119,8 @@ static inline void hg__free(void *p) {
 /* Frees a block by its layout alone: no metadata is read. */
 static inline void hg__free_sized(void *p, size_t size, size_t align) {
     size_t step = hg__last_step(size, align);
-    if (HG_HARDENED && step < HG__LINEAR_COUNT)
-        hg__free_as(p, (unsigned)step + 1, size);
+    if (HG_HARDENED && step < HG__FAST_STEPS)
+        hg__free_as(p, hg__class_of((step + 1) * HG__STEP), size);
     else if (HG_UNLIKELY(HG_HARDENED || !p || step >= HG__FAST_STEPS ||
                          !hg__bin_push(hg__bin_of(hg__thread, step), p)))
         hg__free_sized_slow(p, size, align);

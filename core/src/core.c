@@ -56,6 +56,18 @@ static void *large_alloc_or_trim(struct hg_core *core, size_t size, size_t align
     return p;
 }
 
+/* No memory for another slab: a free slot of a larger class, as well aligned. NULL iff there is none.
+ * It is freed as one of the smaller class, and goes home by its map entry all the same. */
+static void *borrow(struct hg_core *core, unsigned class) {
+    size_t align = hg__natural_align(hg__class_size(class));
+    void *p = NULL;
+    while (!HG_HARDENED && !p && ++class < HG_CLASS_COUNT)
+        if (hg__natural_align(hg__class_size(class)) >= align &&
+            core->own_heap.classes[class].partial)
+            p = hg__heap_take(core->heaps, class, &p, 1) ? p : NULL;
+    return p;
+}
+
 static void *alloc(struct hg_core *core, size_t size, size_t align, bool *zeroed) {
     hg_layout layout = {size, align};
     *zeroed = false;
@@ -73,7 +85,7 @@ static void *alloc(struct hg_core *core, size_t size, size_t align, bool *zeroed
     } else if (hg__heap_take(core->heaps, class, &p, 1) == 0) {
         hg__core_trim(core, SIZE_MAX);
         if (hg__heap_take(core->heaps, class, &p, 1) == 0)
-            p = NULL;
+            p = borrow(core, class);
     }
     if (p)
         hg__harden_alloc_any(&core->arena, p, size);

@@ -33,46 +33,38 @@ static void set_live(const struct hg__arena *a, const void *p, size_t slack) {
     __atomic_store_n(shadow, (uint8_t)state, __ATOMIC_RELAXED);
 }
 
-/* The slack's first bytes and its last: what an overflow writes first, and where a stray index ends. */
+/* Of the slack, its first byte, which an overflow writes first, and its last 16. */
 static void slack_set(uint8_t *p, size_t extent, size_t slack) {
-    if (slack) {
-        memset(p + extent - slack, HG__FILL, slack < HG__STEP ? slack : HG__STEP);
-        p[extent - 1] = HG__FILL;
-    }
+    size_t tail = slack < HG__STEP ? slack : HG__STEP;
+    memset(p + extent - tail, HG__FILL, tail);
+    if (slack)
+        p[extent - slack] = HG__FILL;
 }
 
 static void slack_check(const uint8_t *p, size_t extent, size_t slack) {
-    const uint8_t *end = p + extent - slack;
-    for (size_t i = 0; i < HG__STEP && i < slack; i++)
-        if (HG_UNLIKELY(end[i] != HG__FILL))
-            hg__die("overflow of the block at", p, "bytes behind its end were written");
-    if (HG_UNLIKELY(slack && p[extent - 1] != HG__FILL))
+    size_t tail = slack < HG__STEP ? slack : HG__STEP;
+    bool intact = slack == 0 || p[extent - slack] == HG__FILL;
+    for (size_t i = 1; i <= tail; i++)
+        intact &= p[extent - i] == HG__FILL;
+    if (HG_UNLIKELY(!intact))
         hg__die("overflow of the block at", p, "bytes behind its end were written");
 }
 
-/* Bytes filled at the beginning of a free block; of a longer one the last 16 are as well. */
-static size_t head_of(size_t extent) {
-    return extent < HG__FILL_HEAD ? extent : HG__FILL_HEAD;
-}
-
-static HG_COLD void die_written(const uint8_t *p) {
-    while (*p == HG__FILL)
-        p++;
-    hg__die("write after free to", p, "a freed block was written to before its reuse");
+/* Dies at the first byte that differs from the fill of `size` bytes at `p`; else returns. */
+static HG_COLD void die_written(const uint8_t *p, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        if (p[i] != HG__FILL && (i < HG__FILL_HEAD || i >= size - HG__STEP))
+            hg__die("write after free to", p + i, "a freed block was written to before its reuse");
 }
 
 void hg__harden_alloc_any(struct hg__arena *a, void *p, size_t size) {
     unsigned class;
-    size_t extent = extent_of(a, p, &class), head = head_of(extent);
-    uint8_t before = state_of(a, p), *tail = (uint8_t *)p + extent - HG__STEP;
+    size_t extent = extent_of(a, p, &class);
+    uint8_t before = state_of(a, p);
     if (HG_UNLIKELY(before & HG__SHADOW_LIVE))
         hg__die("double free of", p, "two threads freed it at once: it is handed out again");
-    if (before == HG__SHADOW_FREED) {
-        if (HG_UNLIKELY(!hg__fill_is(p, head)))
-            die_written(p);
-        if (HG_UNLIKELY(!hg__fill_is(tail, HG__STEP)))
-            die_written(tail);
-    }
+    if (before == HG__SHADOW_FREED && HG_UNLIKELY(!hg__fill_is(p, extent)))
+        die_written(p, extent);
     set_live(a, p, extent - size);
     slack_set(p, extent, extent - size);
 }
@@ -86,7 +78,7 @@ static size_t check_live(const struct hg__arena *a, const void *p, const char *w
     if ((uintptr_t)p % HG__STEP != 0)
         hg__die(what, p, "not the start of a block");
     uint8_t state = state_of(a, p);
-    if (state == HG__SHADOW_FREED || state == HG__SHADOW_FREED_LARGE)
+    if (state >= HG__SHADOW_FREED_LARGE && state <= HG__SHADOW_FREED)
         hg__die(what_if_freed, p, "the block is already free");
     if (!(state & HG__SHADOW_LIVE))
         hg__die(what, p, "no live block begins there");
@@ -103,12 +95,10 @@ void hg__harden_free_any(struct hg__arena *a, void *p, unsigned expected, size_t
     size_t extent = extent_of(a, p, &class);
     __atomic_store_n(hg__shadow_of(a, p), class ? HG__SHADOW_FREED : HG__SHADOW_FREED_LARGE,
                      __ATOMIC_RELAXED);
-    if (class) {
-        hg__fill_set(p, head_of(extent));
-        hg__fill_set((uint8_t *)p + extent - HG__STEP, HG__STEP);
-    } else { /* a slab there must not find states of its slots */
+    if (class)
+        hg__fill_set(p, extent);
+    else /* a slab there must not find states of its slots */
         memset(hg__shadow_of(a, p) + 1, HG__SHADOW_NONE, 3);
-    }
 }
 
 size_t hg__harden_check(const struct hg__arena *a, const void *p, size_t size) {
@@ -136,6 +126,33 @@ void hg__harden_resize(struct hg__arena *a, void *p, size_t size) {
 void hg__harden_forget(struct hg__arena *a, const void *p, size_t size) {
     memset(hg__shadow_of(a, p), HG__SHADOW_NONE, (size + HG__STEP - 1) / HG__STEP);
 }
+/* Bytes between both ends of a slot that are filled while it is in its slab. */
+static size_t middle_of(size_t size) {
+    size_t most = size < HG__FILL_MOST ? size : HG__FILL_MOST;
+    return most > HG__FILL_HEAD + HG__STEP ? most - HG__FILL_HEAD - HG__STEP : 0;
+}
+
+void hg__harden_home(struct hg__arena *a, void *p, size_t size) {
+    if (state_of(a, p) != HG__SHADOW_FREED)
+        return;
+    memset((uint8_t *)p + HG__FILL_HEAD, HG__FILL, middle_of(size));
+    __atomic_store_n(hg__shadow_of(a, p), HG__SHADOW_HOME, __ATOMIC_RELAXED);
+}
+
+void hg__harden_leave(struct hg__arena *a, void *p, size_t size) {
+    if (state_of(a, p) != HG__SHADOW_HOME)
+        return;
+    const uint8_t *middle = (uint8_t *)p + HG__FILL_HEAD;
+    uint8_t difference = 0; /* a loop without an exit takes 16 bytes at a time */
+    for (size_t i = 0, count = middle_of(size); i < count; i++)
+        difference |= middle[i] ^ HG__FILL;
+    while (HG_UNLIKELY(difference) && *middle == HG__FILL)
+        middle++;
+    if (HG_UNLIKELY(difference))
+        hg__die("write after free to", middle, "a freed block was written to before its reuse");
+    __atomic_store_n(hg__shadow_of(a, p), HG__SHADOW_FREED, __ATOMIC_RELAXED);
+}
+
 /* Large blocks' memory may have gone back to the system, and then reads as zero. */
 static bool is_zero(const uint8_t *p, size_t size) {
     return *p == 0 && memcmp(p, p + 1, size - 1) == 0;
@@ -143,7 +160,7 @@ static bool is_zero(const uint8_t *p, size_t size) {
 
 void hg__harden_give(struct hg__arena *a, size_t g) {
     a->freed_large[a->freed_large_next++ % HG__FREED_LARGE] = (uint32_t)g;
-    hg__fill_set(hg__address(a, g), HG__FILL_HEAD);
+    memset(hg__address(a, g), HG__FILL, HG__FILL_LARGE);
 }
 
 void hg__harden_take(struct hg__arena *a, size_t g, size_t length) {
@@ -151,8 +168,10 @@ void hg__harden_take(struct hg__arena *a, size_t g, size_t length) {
         if (a->freed_large[i] - g < length) {
             const uint8_t *p = (const uint8_t *)hg__address(a, a->freed_large[i]);
             a->freed_large[i] = 0;
-            if (HG_UNLIKELY(!hg__fill_is(p, HG__FILL_HEAD) && !is_zero(p, HG__FILL_HEAD)))
-                die_written(p);
+            for (size_t k = 0; k < HG__FILL_LARGE && !is_zero(p, HG__FILL_LARGE); k++)
+                if (HG_UNLIKELY(p[k] != HG__FILL))
+                    hg__die("write after free to", p + k,
+                            "a freed block was written to before its reuse");
         }
 }
 #else

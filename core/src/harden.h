@@ -3,10 +3,11 @@
  * One shadow byte for every 16 bytes of region says what begins there: nothing, a freed block, or a
  * live block and how much longer than asked for its memory is (the slack). So double frees, invalid
  * frees and frees with another layout are caught exactly, across threads too. Memory that is free
- * holds a fill, at its beginning and at its end; so does the slack of a live block:
+ * holds a fill, and so does the slack of a live block:
  *
- *   live     | ...... size ...... | df .. df |    checked when it is freed, resized or moved
- *   free     | df df df ... df |  ...  | df  |    checked when the slot is handed out again
+ *   live               | ...... size ...... | df .. |    checked when it is freed, resized or moved
+ *   free, in a cache   | 64 df |  ...       | 16 df |    checked when the slot is handed out again
+ *   free, in its slab  | 64 df | df .. df   | 16 df |    the rest up to 1 KiB when it leaves the slab
  *
  * A small block of usual alignment has at least one byte of slack, so an overflow by one is seen. */
 #ifndef HG__HARDEN_H
@@ -16,13 +17,16 @@
 
 enum {
     HG__SHADOW_NONE = 0x00, /* nothing began here since the memory became a slab or run */
-    HG__SHADOW_FREED_LARGE = 0x7e,
+    HG__SHADOW_FREED_LARGE = 0x7d,
+    HG__SHADOW_HOME = 0x7e,  /* as FREED, and back in its slab: filled up to HG__FILL_MOST */
     HG__SHADOW_FREED = 0x7f, /* a small block, its fill is in place */
     HG__SHADOW_LIVE = 0x80,  /* | slack below HG__SLACK_FAR */
     HG__SLACK_FAR = 0x40, /* the slack, that or more, is in the three bytes behind: 7 bits each */
     HG__ANY_CLASS = UINT8_MAX, /* the caller of free does not say the layout */
     HG__FILL = 0xdf,
-    HG__FILL_HEAD = 256, /* bytes filled and checked at a block's start */
+    HG__FILL_HEAD = 64,   /* bytes filled at a free block's beginning; besides the last 16, ... */
+    HG__FILL_LARGE = 256, /* bytes filled at the beginning of a freed large block */
+    HG__FILL_MOST = 1024, /* ... and all below this while the slot is in its slab */
 };
 
 #if HG_HARDENED
@@ -33,20 +37,24 @@ static inline uint8_t *hg__shadow_of(const struct hg__arena *a, const void *p) {
     return &a->shadow[((uintptr_t)p - a->base) / HG__STEP];
 }
 
-/* Fills the first `size` bytes (a multiple of 16) of free memory, or tells whether they are filled. */
+/* The ends of a slot or block of `size` bytes (a multiple of 16): HG__FILL_HEAD bytes at its
+ * beginning, 16 at its end. No branch on the size: it would often be mispredicted. */
+static inline hg__fill *hg__fill_at(const void *p, size_t size, size_t offset) {
+    size_t last = size - HG__STEP;
+    return (hg__fill *)(void *)((char *)(uintptr_t)p + (offset < last ? offset : last));
+}
+
 static inline void hg__fill_set(void *p, size_t size) {
-    for (hg__fill *at = p, *end = at + size / sizeof *at; at < end; at++) {
-        *at = (hg__fill){HG__FILL_WORD, HG__FILL_WORD};
-        __asm__(""
-                : "+r"(at)); /* else it becomes a string instruction, which takes long to start */
-    }
+    for (size_t i = 0; i <= HG__FILL_HEAD; i += HG__STEP)
+        *hg__fill_at(p, size, i < HG__FILL_HEAD ? i : SIZE_MAX) =
+            (hg__fill){HG__FILL_WORD, HG__FILL_WORD};
 }
 
 static inline bool hg__fill_is(const void *p, size_t size) {
-    const hg__fill *at = p, *end = at + size / sizeof *at;
-    hg__fill difference = {0}; /* without an early exit there is one branch, not many */
-    for (; at < end; at++)
-        difference |= *at ^ (hg__fill) { HG__FILL_WORD, HG__FILL_WORD };
+    hg__fill difference = {0};
+    for (size_t i = 0; i <= HG__FILL_HEAD; i += HG__STEP)
+        difference |= *hg__fill_at(p, size, i < HG__FILL_HEAD ? i : SIZE_MAX) ^
+                      (hg__fill) { HG__FILL_WORD, HG__FILL_WORD };
     return (difference[0] | difference[1]) == 0;
 }
 
@@ -64,33 +72,37 @@ size_t hg__harden_usable(const struct hg__arena *a, const void *p);
 void hg__harden_resize(struct hg__arena *a, void *p, size_t size);
 /* A slab's memory goes back to the arena, or to the system. */
 void hg__harden_forget(struct hg__arena *a, const void *p, size_t size);
+/* A free slot of `size` bytes comes home to its slab, or leaves it for a cache. */
+void hg__harden_home(struct hg__arena *a, void *p, size_t size);
+void hg__harden_leave(struct hg__arena *a, void *p, size_t size);
 /* A large block goes back to the arena: its head is filled, and checked when any of it is taken again,
  * unless HG__FREED_LARGE others were freed meanwhile. Both under the arena's lock. */
 void hg__harden_give(struct hg__arena *a, size_t g);
 void hg__harden_take(struct hg__arena *a, size_t g, size_t length);
 
-/* hg__harden_alloc_any, quickly for the usual case: a small slot of `class` that was used before. */
-static inline void hg__harden_alloc(struct hg__arena *a, void *p, unsigned class, size_t size) {
+/* hg__harden_alloc_any, quickly for the usual case: a slot of `extent` bytes that was used before. */
+static inline void hg__harden_alloc(struct hg__arena *a, void *p, size_t extent, size_t size) {
     uint8_t *shadow = hg__shadow_of(a, p);
-    size_t extent = (size_t) class * HG__STEP, slack = extent - size;
+    size_t slack = extent - size;
     if (HG_LIKELY(__atomic_load_n(shadow, __ATOMIC_RELAXED) == HG__SHADOW_FREED &&
-                  extent <= HG__FILL_HEAD && slack < HG__SLACK_FAR && hg__fill_is(p, extent)))
+                  slack - 1 < HG__SLACK_FAR - 1 && hg__fill_is(p, extent))) {
         __atomic_store_n(shadow, HG__SHADOW_LIVE | slack, __ATOMIC_RELAXED);
-    else
+        ((uint8_t *)p)[size] = HG__FILL; /* the slack's last bytes are filled already */
+    } else {
         hg__harden_alloc_any(a, p, size);
+    }
 }
 
-/* hg__harden_free_any, quickly for a slot of `class` that the map tells. */
-static inline void hg__harden_free(struct hg__arena *a, void *p, unsigned class, unsigned expected,
-                                   size_t size) {
+/* hg__harden_free_any, quickly for a slot of `class` and `extent` bytes that the map tells. */
+static inline void hg__harden_free(struct hg__arena *a, void *p, unsigned class, size_t extent,
+                                   unsigned expected, size_t size) {
     uint8_t *shadow = hg__shadow_of(a, p);
-    size_t extent = (size_t) class * HG__STEP;
     size_t slack = (size_t)__atomic_load_n(shadow, __ATOMIC_RELAXED) - HG__SHADOW_LIVE;
     const uint8_t *end = (uint8_t *)p + extent;
     /* No locked exchange: of two threads that free a block in the same instant both may pass here,
      * and the slot is found twice when it is handed out or comes home to its slab. */
     if (HG_LIKELY(slack - 1 < HG__SLACK_FAR - 1 && (uintptr_t)p % HG__STEP == 0 &&
-                  extent - 1 < HG__FILL_HEAD && (end[-1] & end[-slack]) == HG__FILL &&
+                  (end[-1] & end[-slack]) == HG__FILL &&
                   (expected == HG__ANY_CLASS || (expected == class && size == extent - slack)))) {
         __atomic_store_n(shadow, HG__SHADOW_FREED, __ATOMIC_RELAXED);
         hg__fill_set(p, extent);
@@ -99,39 +111,17 @@ static inline void hg__harden_free(struct hg__arena *a, void *p, unsigned class,
     }
 }
 #else
-static inline void hg__harden_alloc(struct hg__arena *a, void *p, unsigned class, size_t size) {
-    (void)a, (void)p, (void)class, (void)size;
-}
-static inline void hg__harden_alloc_any(struct hg__arena *a, void *p, size_t size) {
-    (void)a, (void)p, (void)size;
-}
-static inline void hg__harden_free(struct hg__arena *a, void *p, unsigned class, unsigned expected,
-                                   size_t size) {
-    (void)a, (void)p, (void)class, (void)expected, (void)size;
-}
-static inline void hg__harden_free_any(struct hg__arena *a, void *p, unsigned expected,
-                                       size_t size) {
-    (void)a, (void)p, (void)expected, (void)size;
-}
-static inline size_t hg__harden_check(const struct hg__arena *a, const void *p, size_t size) {
-    (void)a, (void)p;
-    return size;
-}
-static inline size_t hg__harden_usable(const struct hg__arena *a, const void *p) {
-    (void)a, (void)p;
-    return 0;
-}
-static inline void hg__harden_resize(struct hg__arena *a, void *p, size_t size) {
-    (void)a, (void)p, (void)size;
-}
-static inline void hg__harden_forget(struct hg__arena *a, const void *p, size_t size) {
-    (void)a, (void)p, (void)size;
-}
-static inline void hg__harden_give(struct hg__arena *a, size_t g) {
-    (void)a, (void)g;
-}
-static inline void hg__harden_take(struct hg__arena *a, size_t g, size_t length) {
-    (void)a, (void)g, (void)length;
-}
+#define hg__harden_alloc(a, p, extent, size)                 ((void)(extent), (void)(size))
+#define hg__harden_alloc_any(a, p, size)                     ((void)(size))
+#define hg__harden_free(a, p, class, extent, expected, size) ((void)(expected), (void)(size))
+#define hg__harden_free_any(a, p, expected, size)            ((void)(expected), (void)(size))
+#define hg__harden_check(a, p, size)                         (size)
+#define hg__harden_usable(a, p)                              ((size_t)0)
+#define hg__harden_resize(a, p, size)                        ((void)(size))
+#define hg__harden_forget(a, p, size)                        ((void)(size))
+#define hg__harden_home(a, p, size)                          ((void)(size))
+#define hg__harden_leave(a, p, size)                         ((void)(size))
+#define hg__harden_give(a, g)                                ((void)0)
+#define hg__harden_take(a, g, length)                        ((void)0)
 #endif
 #endif

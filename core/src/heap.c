@@ -131,6 +131,7 @@ static size_t slab_take(struct hg__heap *heap, size_t g, void **out, size_t want
             size_t slot = word * 64 + (size_t)__builtin_ctzll(slab->free[word]);
             slab->free[word] &= slab->free[word] - 1;
             out[want - ++got] = base + slot * size;
+            hg__harden_leave(heap->arena, base + slot * size, size);
             if (slab->holes)
                 slab->holes &= ~pages_of(slot * size, size);
         }
@@ -171,6 +172,7 @@ static size_t slab_put(struct hg__heap *heap, struct hg__run *slab, void **slots
             break;
         if (HG_UNLIKELY(slot >= slab->slot_count || (slab->free[slot / 64] & bit)))
             hg__die("double free of", slots[done], "the slot is already free");
+        hg__harden_home(heap->arena, slots[done], geo->size);
         slab->free[slot / 64] |= bit;
     }
     if (slab->free_count == 0)

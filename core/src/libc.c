@@ -35,7 +35,8 @@ void *NAME(malloc)(size_t size) {
     if (HG_LIKELY(step < HG__FAST_STEPS)) {
         void *p = hg__bin_pop(hg__bin_of(hg__thread, step));
         if (HG_LIKELY(p != NULL)) {
-            hg__harden_alloc(&hg__main.arena, p, (unsigned)step + 1, size);
+            hg__harden_alloc(&hg__main.arena, p, hg__slot_size(hg__thread->bin_of_step[step]),
+                             size);
             return p;
         }
     }

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base.h"
+
 /* Writes a line to standard error and aborts. */
 _Noreturn void hg__os_abort(const char *line, size_t size);
 

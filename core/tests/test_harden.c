@@ -116,7 +116,25 @@ static void write_last(void) {
     write_at(64, 63);
 }
 static void write_mid(void) {
-    write_at(2000, 255);
+    write_at(2000, 63);
+}
+
+/* All of a slot that went home to its slab is watched, up to 1 KiB. */
+static size_t home_offset;
+static void write_home(void) {
+    unsigned char *p[300], *volatile mate = NULL;
+    for (int i = 0; i < 300; i++)
+        p[i] = hg_libc_malloc(1000);
+    for (int i = 0; i < 300; i++)
+        if (i != 150) {
+            if ((uintptr_t)p[i] / 4096 == (uintptr_t)p[150] / 4096)
+                mate = p[i]; /* in a page that will not be given back */
+            hg_libc_free(p[i]);
+        }
+    hg_libc_malloc_trim(0);
+    mate[home_offset] = 1;
+    for (int i = 0; i < 300; i++)
+        hg_libc_malloc(1000);
 }
 
 static void write_end(void) {
@@ -306,7 +324,7 @@ static void test_caught(void **state) {
         {"size before realloc", wrong_after_realloc, "heapgauge: wrong layout in free of 0x"},
         {"write first byte", write_first, "heapgauge: write after free to 0x"},
         {"write last byte", write_last, "heapgauge: write after free to 0x"},
-        {"write byte 255", write_mid, "heapgauge: write after free to 0x"},
+        {"write byte 63", write_mid, "heapgauge: write after free to 0x"},
         {"write, instance", write_instance, "heapgauge: write after free to 0x"},
         {"write last byte of a slot", write_end, "heapgauge: write after free to 0x"},
         {"write, large", write_large, "heapgauge: write after free to 0x"},
@@ -339,6 +357,12 @@ static void test_overflow_by_one(void **state) {
         expect_caught("overflow by one", overflow, "heapgauge: overflow of the block at 0x");
 }
 
+static void test_write_home(void **state) {
+    (void)state;
+    for (home_offset = 0; home_offset < 1024; home_offset += 31)
+        expect_caught("write at home", write_home, "heapgauge: write after free to 0x");
+}
+
 /* What is asked is what may be used, to the byte, and all of it; nothing is said then. */
 static void test_no_false_alarm(void **state) {
     (void)state;
@@ -362,6 +386,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_caught),
         cmocka_unit_test(test_overflow_by_one),
+        cmocka_unit_test(test_write_home),
         cmocka_unit_test(test_no_false_alarm),
     };
     if (!HG_HARDENED)
