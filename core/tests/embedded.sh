@@ -55,10 +55,14 @@ run() {
         return
     fi
     # shellcheck disable=SC2086
-    "$cc" $flags -O2 -DHG_CORE_INLINE=0 -I"$core/include" "$core/examples/embedded.c" "$name.o" -o "$name" &&
-        "$@" "./$name" || { echo "FAILED: $name"; failed=1; return; }
-    echo "ok: $name"
-    ran=$((ran + 1))
+    if "$cc" $flags -O2 -DHG_CORE_INLINE=0 -I"$core/include" "$core/examples/embedded.c" "$name.o" \
+        -o "$name" && "$@" "./$name"; then
+        echo "ok: $name"
+        ran=$((ran + 1))
+    else
+        echo "FAILED: $name"
+        failed=1
+    fi
 }
 
 build host gcc && run host gcc --

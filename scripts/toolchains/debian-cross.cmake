@@ -14,4 +14,5 @@ include_directories(SYSTEM ${CMAKE_BINARY_DIR}/sysroot/root/usr/include)
 set(CMAKE_EXE_LINKER_FLAGS_INIT
   "-L${CMAKE_BINARY_DIR}/sysroot/root/usr/lib/${HG_TRIPLET} -Wl,-rpath-link,${CMAKE_BINARY_DIR}/sysroot/root/usr/lib/${HG_TRIPLET}")
 set(CMAKE_SHARED_LINKER_FLAGS_INIT "${CMAKE_EXE_LINKER_FLAGS_INIT}")
+set(ENV{PKG_CONFIG_SYSROOT_DIR} ${CMAKE_BINARY_DIR}/sysroot/root)
 set(ENV{PKG_CONFIG_LIBDIR} ${CMAKE_BINARY_DIR}/sysroot/root/usr/lib/${HG_TRIPLET}/pkgconfig)
