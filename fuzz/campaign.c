@@ -31,7 +31,7 @@ static const char usage[] =
     "promise of the contract. What breaks is reduced and written as a trace, as text and as a C file.\n\n"
     "  --backend=A,B|all|PATH.so  allocators (all that are here)\n"
     "  --target=A,B|all     layout, libc, threads, environment, native, differential, core_inside,\n"
-    "                       trace_reader (all)\n"
+    "                       trace_reader, kernel (all)\n"
     "  --time=S             seconds for each backend and target (60)\n"
     "  --inputs=N           at most so many inputs each\n"
     "  --seed=N             the first input's seed; by default one of the clock, printed\n"

@@ -5,8 +5,9 @@
  *                    "serve DEVICE" takes commands from a terminal device until it hangs up
  *   console          "HG 3 12345 verdict=..." for line 3, after 12345 ns; "HG end" last
  *
- * On a served device a command is u32 length, then as many bytes; an answer is the same. Linked
- * statically: the guest has no other file. */
+ * On a served device a command is u32 length, then as many bytes; an answer is the same. A command's bytes
+ * come in pieces of PIECE_BYTES, each but the last acknowledged with a byte before the next is sent: a
+ * terminal line drops what it has no room for. Linked statically: the guest has no other file. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ANSWER_BYTES = 64 << 10, FRAME_BYTES_MAX = 64 << 20 };
+enum { ANSWER_BYTES = 64 << 10, FRAME_BYTES_MAX = 64 << 20, PIECE_BYTES = 2048 };
 static char answer[ANSWER_BYTES];
 
 static bool write_all(int fd, const void *bytes, size_t size) {
@@ -97,6 +98,18 @@ static void do_job(int device, unsigned number, char *line) {
         printf("error=%s\n", strerror(errno));
 }
 
+static bool read_pieces(int line, char *bytes, uint32_t size) {
+    for (uint32_t done = 0; done < size;) {
+        uint32_t piece = size - done < PIECE_BYTES ? size - done : PIECE_BYTES;
+        if (!read_all(line, bytes + done, piece))
+            return false;
+        done += piece;
+        if (done < size && !write_all(line, "+", 1))
+            return false;
+    }
+    return true;
+}
+
 static void serve(int device, const char *path) {
     int line = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
     struct termios mode;
@@ -110,7 +123,7 @@ static void serve(int device, const char *path) {
     uint32_t size = 0;
     write_all(line, &size, sizeof size); /* ready */
     while (bytes && read_all(line, &size, sizeof size) && size > 0 && size <= FRAME_BYTES_MAX &&
-           read_all(line, bytes, size) && write_all(device, bytes, size)) {
+           read_pieces(line, bytes, size) && write_all(device, bytes, size)) {
         uint32_t length = 0;
         for (ssize_t n; length < sizeof answer &&
                         (n = read(device, answer + length, sizeof answer - length)) > 0;)

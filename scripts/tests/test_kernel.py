@@ -177,3 +177,39 @@ def test_a_guest_that_stays():
             assert server.ask("play krealloc_aligned 0", head + ops).fields["verdict"] == "clean"
         assert server.ask("play krealloc_aligned 0", head + ops[:-1]).text == "error=no flat stream"
         assert server.ask("nonsense").text.startswith("error=")
+
+
+def test_fuzzing_a_guest_finds_plain_krealloc_and_nothing_on_the_mended_one():
+    """User space guides, the kernel judges."""
+    if not (os.environ.get("HEAPGAUGE_REAL") or run.program()):
+        pytest.skip("needs the program: cmake --workflow --preset dev")
+    sound = booted("uml", "--fuzz=3")
+    assert sound.returncode == 0 and "nothing found" in sound.stdout, sound.stdout + sound.stderr
+    inputs = next(line.split() for line in sound.stdout.splitlines() if line.split()[1:2] == ["kernel"])
+    assert int(inputs[2]) > 10 and int(inputs[4]) >= 0
+    plain = booted("uml", "--fuzz=3", "--backend=krealloc")
+    assert plain.returncode == 1 and "C65: krealloc:" in plain.stdout
+
+
+def test_inputs_of_the_fuzz_targets_become_flat_streams(tmp_path):
+    program = Path(os.environ.get("HEAPGAUGE_REAL") or run.program() or "/nonexistent").with_name("fuzz_flat")
+    if not program.exists():
+        pytest.skip("needs fuzz_flat: cmake --workflow --preset dev")
+    seeds = sorted((ROOT / "fuzz/corpus/layout").iterdir())[:5]
+    subprocess.run([program, "layout", tmp_path, *seeds], check=True)
+    assert subprocess.run([program, "no-such-target", tmp_path, seeds[0]], capture_output=True).returncode == 2
+    assert subprocess.run([program, "layout", "/dev/full", seeds[0]], capture_output=True).returncode == 2
+    done = booted("uml", *sorted(tmp_path.glob("*.flat")), "--backend=krealloc_aligned")
+    if done.returncode == 2:
+        pytest.skip(done.stderr.strip().splitlines()[-1])
+    assert done.returncode == 0 and done.stdout.count("krealloc_aligned  clean") == 5, done.stdout
+
+
+def test_the_published_page_is_made_of_its_records():
+    folder = ROOT / "results/kernel"
+    assert story.page(folder) == (folder / "README.md").read_text(), "scripts/kernel-run --page=results/kernel"
+    for record in map(json.loads, (path.read_text() for path in folder.glob("*.json"))):
+        assert record["ended"] or record["alarms"]
+        for (size, align) in story.LAYOUTS:
+            assert record["story"][f"krealloc_aligned {size}/{align}"] == [0, 0]
+        assert record["campaign"]["krealloc_aligned"]["verdict"] == "clean"

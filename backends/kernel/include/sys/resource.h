@@ -1,15 +1,12 @@
 #ifndef HG_KERNEL_RESOURCE_H
 #define HG_KERNEL_RESOURCE_H
 
-#include <asm/resource.h>
+#include <linux/resource.h>
 
 typedef unsigned long rlim_t;
 #ifndef RLIM_INFINITY
 #define RLIM_INFINITY (~0UL)
 #endif
-struct rlimit {
-    rlim_t rlim_cur, rlim_max;
-};
 
 static inline int getrlimit(int which, struct rlimit *limit) {
     return -1;

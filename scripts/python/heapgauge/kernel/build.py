@@ -60,8 +60,9 @@ def run(words, log, **options):
         done = subprocess.run([str(w) for w in words], stdin=subprocess.DEVNULL, stdout=out,
                               stderr=subprocess.STDOUT, **options)
     if done.returncode:
-        last = [line for line in Path(log).read_text(errors="replace").splitlines() if line.strip()][-1:]
-        raise Trouble(f"{words[0]} failed ({last[0][:200] if last else 'no output'}); see {log}")
+        lines = [line for line in Path(log).read_text(errors="replace").splitlines() if line.strip()]
+        said = next((line for line in lines if re.search(r"\berror:|^E: ", line)), lines[-1])
+        raise Trouble(f"{words[0]} failed ({said[:300]}); see {log}")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 from ..errors import Trouble
 
 MEMORY_MB = 768
+PIECE_BYTES = 2048      # of a command on a served line
 LOG_BYTES_MAX = 4 << 20  # a kernel that reports on and on is stopped
 # What a kernel prints when something in it broke.
 ALARMS = re.compile(r"BUG[ :].*|Oops: .*|Kernel panic - .*|WARNING: .*|KASAN: .*|general protection fault.*|"
@@ -159,23 +160,29 @@ class Server:
 
     def receive(self):
         """The next answer, as bytes."""
-        def exactly(size):
-            got = b""
+        return self.exactly(struct.unpack("<I", self.exactly(4))[0])
+
+    def exactly(self, size):
+        """So many bytes of what the guest sends."""
+        got = b""
+        try:
             while len(got) < size:
                 piece = self.ours.recv(size - len(got))
                 if not piece:
                     raise OSError("it hung up")
                 got += piece
-            return got
-        try:
-            return exactly(struct.unpack("<I", exactly(4))[0])
         except OSError as error:
             raise Trouble(f"the guest does not answer ({error}); see {self.log}") from error
+        return got
 
     def ask(self, command, payload=b""):
         """Sends a command; its Answer."""
         request = command.encode() + b"\n" + payload
         begin = time.monotonic_ns()
-        self.ours.sendall(struct.pack("<I", len(request)) + request)
+        self.ours.sendall(struct.pack("<I", len(request)))
+        for at in range(0, len(request), PIECE_BYTES):  # each but the last is acknowledged: guest.c
+            if at:
+                self.exactly(1)
+            self.ours.sendall(request[at:at + PIECE_BYTES])
         text = self.receive().decode(errors="replace").strip()
         return Answer(command, time.monotonic_ns() - begin, text, parse_fields(text))

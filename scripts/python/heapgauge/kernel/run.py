@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ SOUND = ["krealloc_aligned", "kmem_cache"]  # those that promise a layout's alig
 FAULTS = ["krealloc", "fault-unpadded", "fault-prefix", "fault-dirty", "fault-twice"]
 DEBUG_FAULTS = ["fault-overflow"]           # without red zones it only breaks the guest
 LIVE, SIZE_MAX = 400, 4096
+LOG_LINES = 200
 
 
 def say(line):
@@ -179,6 +179,44 @@ def run_guest(options, name, debug, files):
     return findings, story.record(name, outcome), outcome
 
 
+def fuzz_words(options, folder):
+    """The command that fuzzes, guided by this process's side of it."""
+    if options.libfuzzer:
+        engine = build.ROOT / "build/fuzz/bin/fuzz_kernel"
+        if not engine.exists():
+            raise Trouble(f"{engine} is not there: cmake --workflow --preset fuzz")
+        (folder / "corpus").mkdir(parents=True, exist_ok=True)
+        return [engine, f"-max_total_time={options.fuzz:.0f}", f"-artifact_prefix={folder}/", f"-seed={options.seed}",
+                folder / "corpus", build.ROOT / "fuzz/corpus/kernel"]
+    if not program():
+        raise Trouble("--fuzz needs the program: cmake --workflow --preset release")
+    return [program(), "fuzz", "--target=kernel", "--backend=core", f"--time={options.fuzz}", f"--seed={options.seed}",
+            "-o", folder]
+
+
+def fuzz(options, name, debug):
+    """Guided fuzzing of one kernel's backend; how many findings (0 or 1)."""
+    built = build.build(name, say)
+    folder = build.KERNELS[name].folder / f"fuzz{'-debug' if debug else ''}"
+    folder.mkdir(parents=True, exist_ok=True)
+    words = [str(w) for w in fuzz_words(options, folder)]
+    backend = options.backend[0]
+    where = f"{name}{' slub_debug=FZ' if debug else ''}"
+    with guest.Server(built, debug) as server:
+        fd = server.ours.fileno()
+        say(f"{where}: fuzzing {backend} for {options.fuzz:.0f} s; what is found goes to {folder}")
+        server.ours.setblocking(True)
+        done = subprocess.run(words, pass_fds=[fd], cwd=folder, stdin=subprocess.DEVNULL,
+                              env={**os.environ, "HEAPGAUGE_KERNEL": f"fd:{fd}", "HEAPGAUGE_KERNEL_BACKEND": backend})
+        alarms = guest.parse_log(server.log.read_text(errors="replace"), [])[1]
+    for alarm in alarms[:1]:
+        print(f"{where}  FINDING in the guest: {alarm}\n    {server.log}")
+    print(f"{where}  {backend}: {'found something' if done.returncode or alarms else 'nothing found'}")
+    if done.returncode == EXIT_TROUBLE:
+        raise Trouble("the fuzzer could not run: above")
+    return int(bool(done.returncode or alarms))
+
+
 def whole_number(text):
     """200k, 1M, 5000."""
     factor = {"k": 1000, "M": 1000000}.get(text[-1:], 1)
@@ -201,6 +239,9 @@ def parser():
     made.add_argument("--seed", type=int, default=1, metavar="N", help="its seed (1)")
     made.add_argument("--faults", action="store_true", help="play it on the planted faults too: each must be found")
     made.add_argument("--survey", action="store_true", help="the story's table, and the alignment of each size class")
+    made.add_argument("--fuzz", type=float, metavar="S", help="guided fuzzing for S seconds: each input is played in user "
+                      "space, which guides, and in a guest that stays, on the first backend")
+    made.add_argument("--libfuzzer", action="store_true", help="with --fuzz: by libFuzzer (preset fuzz), not by ours")
     made.add_argument("--output", type=Path, metavar="FOLDER", help="keep each run's record and log there, for --page")
     made.add_argument("--page", type=Path, metavar="FOLDER", help="only put the records' tables into FOLDER/README.md")
     made.add_argument("--timeout", type=int, default=300, metavar="S", help="seconds a guest may take (300)")
@@ -208,11 +249,13 @@ def parser():
 
 
 def keep(folder, name, debug, record, outcome):
-    """The record and the console's text, for a page."""
+    """The record and the console's text, for a page: of a red zone's report only the beginning."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{name}{'-debug' if debug else ''}"
     (folder / f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n")
-    shutil.copyfile(outcome.log, folder / f"{stem}.log")
+    lines = outcome.log.read_text(errors="replace").replace("\r", "").splitlines()
+    cut = [f"({len(lines) - LOG_LINES} more lines)"] if len(lines) > LOG_LINES else []
+    (folder / f"{stem}.log").write_text("".join(f"{line.rstrip()}\n" for line in lines[:LOG_LINES] + cut))
 
 
 def main(argv):
@@ -229,6 +272,9 @@ def main(argv):
         with tempfile.TemporaryDirectory(prefix="heapgauge-") as place:
             files = flat_files(options.streams, place)
             for name in options.kernel or ["uml"]:
+                if options.fuzz:
+                    findings += fuzz(options, name, options.debug)
+                    continue
                 found, record, outcome = run_guest(options, name, options.debug, files)
                 findings += found
                 if options.output:
