@@ -168,7 +168,7 @@ def link_sources(folder):
     own = [p for p in (backends / "kernel").iterdir()
            if p.name != "guest.c" and (p.suffix in (".c", ".h") or p.name in ("Kbuild", "include"))]
     shared = [backends / name for name in ("flat.c", "survey.c", "survey.h", "generate.c", "operation.c",
-                                           "operation_facts.h", "slab_rule.h")]
+                                           "operation_facts.h", "slab_rule.h", "native.c", "native_call.h")]
     wanted = {folder / p.name: p for p in own}
     wanted |= {folder / "shared" / p.name: p for p in shared}
     wanted |= {folder / "shared/oracle" / p.name: p for p in (backends / "oracle").glob("*.[ch]")}

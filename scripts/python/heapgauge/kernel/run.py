@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -253,7 +254,7 @@ def keep(folder, name, debug, record, outcome):
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{name}{'-debug' if debug else ''}"
     (folder / f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n")
-    lines = outcome.log.read_text(errors="replace").replace("\r", "").splitlines()
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc|[^\x20-\x7e\n]", "", outcome.log.read_text(errors="replace")).splitlines()
     cut = [f"({len(lines) - LOG_LINES} more lines)"] if len(lines) > LOG_LINES else []
     (folder / f"{stem}.log").write_text("".join(f"{line.rstrip()}\n" for line in lines[:LOG_LINES] + cut))
 

@@ -56,16 +56,15 @@ def least_by_class(runs):
 
 
 def table(runs):
-    """The page's table, Markdown, of {name of a run: its record as stored}."""
+    """The page's table, Markdown, of {name of a run: its record as stored}: fresh and grown blocks together."""
     names = list(runs)
-    lines = ["| layout (size/alignment) | asked by | " + " | ".join(names) + " |", "|:--|:--|" + "--:|" * len(names)]
+    lines = ["| size/alignment | " + " | ".join(names) + " |", "|:--|" + ":--|" * len(names)]
     for size, align in LAYOUTS:
-        for rule in RULES:
-            row = []
-            for name in names:
-                pair = runs[name]["story"].get(f"{rule} {size}/{align}")
-                row.append("" if pair is None else f"{pair[0]} / {pair[1]}")
-            lines.append(f"| {size}/{align} | `{rule}` | " + " | ".join(row) + " |")
+        row = []
+        for name in names:
+            pairs = [runs[name]["story"][f"{rule} {size}/{align}"] for rule in RULES]
+            row.append(", ".join(str(sum(pair)) for pair in pairs))
+        lines.append(f"| {size}/{align} | " + " | ".join(row) + " |")
     return "\n".join(lines)
 
 
@@ -91,6 +90,8 @@ def campaign_table(runs):
             row.append("" if not one else one["verdict"] if one["verdict"] != "broken"
                        else f"{one['item']} at operation {one['at']}")
         lines.append(f"| `{backend}` | " + " | ".join(row) + " |")
+    red = ["red zone" if any("edzone overwritten" in alarm for alarm in runs[n]["alarms"]) else "" for n in names]
+    lines.append("| `fault-overflow` | " + " | ".join(red) + " |")
     return "\n".join(lines)
 
 
