@@ -54,10 +54,10 @@ static uint64_t now_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static bool load_module(void) {
-    int fd = open("/heapgauge.ko", O_RDONLY | O_CLOEXEC);
+static bool load_module(const char *path) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || syscall(SYS_finit_module, fd, "", 0) != 0) {
-        printf("HG error cannot load the module: %s\n", strerror(errno));
+        printf("HG error cannot load %s: %s\n", path, strerror(errno));
         return false;
     }
     close(fd);
@@ -166,8 +166,11 @@ int main(void) {
         dup2(console, 1);
         dup2(console, 2);
     }
-    if (load_module())
+    if (load_module("/heapgauge.ko"))
         do_jobs();
+    if (access("/heapgauge_vectors.ko", R_OK) ==
+        0) /* it says what it has to say when it is loaded */
+        load_module("/heapgauge_vectors.ko");
     printf("HG end\n");
     fflush(stdout);
     tcdrain(1);

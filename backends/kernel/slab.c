@@ -117,6 +117,38 @@ void hg__slab_exit(void) {
             kmem_cache_destroy(caches[i][j]); /* of NULL: nothing */
 }
 
+#ifdef CONFIG_RUST
+/* ---- the kernel's own Rust allocator: what its Rust core exports ---- */
+
+/* alloc::alloc and its kin: krealloc_aligned of rust/kernel/allocator.rs. */
+void *__rust_alloc(size_t size, size_t align);
+void *__rust_alloc_zeroed(size_t size, size_t align);
+void *__rust_realloc(void *ptr, size_t size, size_t align, size_t new_size);
+void __rust_dealloc(void *ptr, size_t size, size_t align);
+/* GlobalAlloc's functions of the same allocator: plain krealloc of the layout's size. */
+void *__rg_alloc(size_t size, size_t align);
+void *__rg_alloc_zeroed(size_t size, size_t align);
+void *__rg_realloc(void *ptr, size_t size, size_t align, size_t new_size);
+void __rg_dealloc(void *ptr, size_t size, size_t align);
+
+#define RUST_FACE(prefix)                                                                          \
+    static void *prefix##_face_alloc(const hg_backend *self, hg_layout layout) {                   \
+        return __##prefix##_alloc(layout.size, layout.align);                                      \
+    }                                                                                              \
+    static void *prefix##_face_zeroed(const hg_backend *self, hg_layout layout) {                  \
+        return __##prefix##_alloc_zeroed(layout.size, layout.align);                               \
+    }                                                                                              \
+    static void *prefix##_face_realloc(const hg_backend *self, void *ptr, hg_layout layout,        \
+                                       size_t new_size) {                                          \
+        return __##prefix##_realloc(ptr, layout.size, layout.align, new_size);                     \
+    }                                                                                              \
+    static void prefix##_face_dealloc(const hg_backend *self, void *ptr, hg_layout layout) {       \
+        __##prefix##_dealloc(ptr, layout.size, layout.align);                                      \
+    }
+RUST_FACE(rust)
+RUST_FACE(rg)
+#endif
+
 /* ---- planted faults, over krealloc_aligned ---- */
 
 /* Writes one byte past what it asked krealloc for: the oracle sees it only in a neighbour that is live,
@@ -166,6 +198,13 @@ static void twice_dealloc(const hg_backend *self, void *ptr, hg_layout layout) {
     kfree(ptr);
 }
 
+/* Writes where nothing is: the kernel's own report is the finding. */
+static void *oops_alloc(const hg_backend *self, hg_layout layout) {
+    if (++turn % 61 == 0)
+        *(volatile char *)NULL = 1;
+    return rule_alloc(self, layout);
+}
+
 /* ---- the table ---- */
 
 #define BACKEND(word, rule, alloc_, zeroed_, realloc_, dealloc_, align)                            \
@@ -197,6 +236,14 @@ static const hg_backend backends[] = {
             kmalloc_dealloc, KMALLOC_MAX_SIZE),
     BACKEND("fault-twice", HG_SLAB_ALIGNED, twice_alloc, rule_alloc_zeroed, rule_realloc,
             twice_dealloc, KMALLOC_MAX_SIZE),
+    BACKEND("fault-oops", HG_SLAB_ALIGNED, oops_alloc, rule_alloc_zeroed, rule_realloc,
+            kmalloc_dealloc, KMALLOC_MAX_SIZE),
+#ifdef CONFIG_RUST
+    BACKEND("rust_alloc", HG_SLAB_RAW, rust_face_alloc, rust_face_zeroed, rust_face_realloc,
+            rust_face_dealloc, KMALLOC_MAX_SIZE),
+    BACKEND("rg_alloc", HG_SLAB_RAW, rg_face_alloc, rg_face_zeroed, rg_face_realloc,
+            rg_face_dealloc, KMALLOC_MAX_SIZE),
+#endif
 };
 
 const hg_backend *hg__slab_backend_at(size_t index) {

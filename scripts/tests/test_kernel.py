@@ -152,6 +152,11 @@ def test_a_red_zone_overwritten_is_a_finding():
     assert "edzone overwritten" in done.stdout and ".log" in done.stdout
 
 
+def test_an_oops_is_a_finding():
+    done = booted("uml", "--backend=fault-oops", "--ops=2000")
+    assert done.returncode == 1 and "FINDING in the guest: Kernel panic" in done.stdout, done.stdout
+
+
 def test_a_hang_is_a_finding():
     done = booted("uml", "--ops=4000M", "--backend=krealloc_aligned", "--timeout=5", timeout=60)
     assert done.returncode == 1 and "the guest hung or died after" in done.stdout

@@ -78,7 +78,8 @@ typedef struct hg_oracle hg_oracle;
 hg_oracle *hg_oracle_create(const struct hg_oracle_config *config);
 void hg_oracle_destroy(hg_oracle *oracle);
 /* Back to an empty stream without giving the tables back, so that short streams cost no system call.
- * Blocks still live are forgotten, not freed. */
+ * Blocks still live are forgotten, not freed. Not after a finding, which may leave the tables half done:
+ * destroy the oracle then. */
 void hg_oracle_reset(hg_oracle *oracle);
 
 /* Performs one operation and checks it. HG_OK: all promises kept. HG_END: a finding, see

@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 import subprocess
 
 import pytest
@@ -105,11 +106,24 @@ def test_whole_trace_stays_as_it_is(recorded, tmp_path):
     assert list(operations(tmp_path / "t.hgt")) == list(operations(recorded))
 
 
+def test_a_flat_stream_has_every_operation(recorded, tmp_path):
+    heapgauge("export", recorded, "--to=flat", "-o", tmp_path / "t.flat")
+    flat = (tmp_path / "t.flat").read_bytes()
+    magic, count = struct.unpack_from("<8sQ", flat)
+    lines = [line for line in heapgauge("show", recorded).stdout.splitlines() if line[0] != "#"]
+    assert magic == b"HGFLAT1\n" and count == len(lines) and len(flat) == 16 + 24 * count
+    for line, (kind, _, thread, slot, size, _) in zip(lines, struct.iter_unpack("<BBHIQQ", flat[16:])):
+        assert line.startswith(f"t{thread} ")
+        if kind == 0:  # malloc
+            assert line == f"t{thread} s{slot} = malloc({size})" or line == f"t{thread} NULL = malloc({size})"
+
+
 @pytest.mark.parametrize("words, says", [
     (["--to=c"], "name trace, kind and file"),
     (["--to=seed", "-o", "x"], "fuzz_seeds DIR"),
     (["--to=pdf", "-o", "x"], "--to=pdf: give c, text, trace or flat"),
     (["--to=c", "-o", "/nonexistent/x"], "cannot write"),
+    (["--to=flat", "-o", "/dev/full"], "cannot write"),
     (["--to=c", "--from=x", "-o", "x"], "--from=x: give a whole number"),
 ])
 def test_wrong_usage_is_answered(recorded, words, says):

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import Trouble
+from . import rust
+from .shell import run
 
 ROOT = Path(__file__).resolve().parents[4]
 CLOUD = "cloud-amd64"
@@ -26,7 +28,7 @@ UML_PARTS = ["Makefile", "Kbuild", "include", "arch/um", "arch/x86", "scripts", 
 class Kernel:
     """One route to a running kernel."""
     name: str
-    series: str       # of the headers' packages; "" for user-mode Linux
+    series: str       # of the headers' packages; "" for those built from source
     emulated: bool
     tools: tuple      # programs without which it can't be built and run
 
@@ -40,7 +42,9 @@ KERNELS = {k.name: k for k in (
     Kernel("uml", "", False, (*BUILD_TOOLS, "flex", "bison", "xz")),
     Kernel("6.1", "6.1", True, (*BUILD_TOOLS, "qemu-system-x86_64")),
     Kernel("6.12", "6.12", True, (*BUILD_TOOLS, "qemu-system-x86_64")),
+    Kernel("rust", "", True, (*BUILD_TOOLS, "flex", "bison", "xz", "qemu-system-x86_64")),
 )}
+SOURCE = "linux-source-6.1"
 
 
 def require_tools(kernel):
@@ -50,19 +54,6 @@ def require_tools(kernel):
         raise Trouble(f"{kernel.name} needs {', '.join(missing)}: scripts/setup kernel")
     if os.uname().machine != "x86_64":
         raise Trouble(f"{kernel.name} is for x86-64, and this is {os.uname().machine}")
-
-
-def run(words, log, **options):
-    """Runs a noisy command with its output in a log; Trouble with the log's end if it fails."""
-    with open(log, "ab") as out:
-        out.write(f"$ {' '.join(map(str, words))}\n".encode())
-        out.flush()
-        done = subprocess.run([str(w) for w in words], stdin=subprocess.DEVNULL, stdout=out,
-                              stderr=subprocess.STDOUT, **options)
-    if done.returncode:
-        lines = [line for line in Path(log).read_text(errors="replace").splitlines() if line.strip()]
-        said = next((line for line in lines if re.search(r"\berror:|^E: ", line)), lines[-1])
-        raise Trouble(f"{words[0]} failed ({said[:300]}); see {log}")
 
 
 @contextmanager
@@ -85,7 +76,7 @@ def depends(package):
 def package_names(kernel):
     """The packages that hold the kernel and what its modules are built with."""
     if not kernel.series:
-        return ["user-mode-linux", "linux-source-6.1"]
+        return [SOURCE, "user-mode-linux"] if kernel.name == "uml" else [SOURCE, *rust.PACKAGES]
     meta = f"linux-headers-{CLOUD}" if kernel.series == "6.1" else f"linux-headers-{kernel.series}-{CLOUD}"
     release = next((name.removeprefix("linux-headers-") for name in depends(meta)
                     if name.startswith("linux-headers-")), None)
@@ -97,6 +88,16 @@ def package_names(kernel):
             f"linux-kbuild-{kbuild}"]
 
 
+def take_source(folder):
+    """True if another kernel's download of the source, the largest package, could be linked here."""
+    for deb in folder.parents[1].glob(f"*/packages/{SOURCE}_*.deb"):
+        if (deb.parent / "complete").exists():
+            (folder / deb.name).unlink(missing_ok=True)
+            os.link(deb, folder / deb.name)
+            return True
+    return False
+
+
 def fetch(kernel, say):
     """Downloads what is not there yet; the .deb files."""
     folder = kernel.folder / "packages"
@@ -104,6 +105,8 @@ def fetch(kernel, say):
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
         names = package_names(kernel)
+        if SOURCE in names:
+            names = names[take_source(folder):]
         say(f"{kernel.name}: downloading {', '.join(names)}")
         run(["apt-get", "download", *names], kernel.folder / "download.log", cwd=folder)
         done.write_text("\n".join(names) + "\n")
@@ -162,11 +165,12 @@ def prepare_headers(root):
 
 # ---- the module and the guest's first file system ----
 
-def link_sources(folder):
+def link_sources(folder, with_rust):
     """The folder that Kbuild builds in: links to the sources, so that nothing is written among them."""
     backends = ROOT / "backends"
     own = [p for p in (backends / "kernel").iterdir()
-           if p.name != "guest.c" and (p.suffix in (".c", ".h") or p.name in ("Kbuild", "include"))]
+           if p.name != "guest.c" and (p.suffix in (".c", ".h") or p.name in ("Kbuild", "include")
+                                       or (with_rust and p.suffix == ".rs"))]
     shared = [backends / name for name in ("flat.c", "survey.c", "survey.h", "generate.c", "operation.c",
                                            "operation_facts.h", "slab_rule.h", "native.c", "native_call.h")]
     wanted = {folder / p.name: p for p in own}
@@ -183,13 +187,13 @@ def link_sources(folder):
             link.symlink_to(target)
 
 
-def build_module(kernel, make):
-    """heapgauge.ko, made of the sources as they are now."""
+def build_module(kernel, make, environment=None):
+    """heapgauge.ko, made of the sources as they are now (and heapgauge_vectors.ko where the kernel has Rust)."""
     folder = kernel.folder / "module"
-    link_sources(folder)
+    link_sources(folder, kernel.name == "rust")
     log = kernel.folder / "module.log"
     log.unlink(missing_ok=True)
-    run([*make, f"M={folder}", "modules"], log)
+    run([*make, f"M={folder}", "modules"], log, env=environment)
     return folder / "heapgauge.ko"
 
 
@@ -228,6 +232,9 @@ class Built:
                    ("init", 0o100755, self.init.read_bytes()),
                    ("heapgauge.ko", 0o100644, self.module.read_bytes()),
                    ("jobs", 0o100644, "".join(f"{job}\n" for job in jobs).encode())]
+        vectors = self.module.with_name("heapgauge_vectors.ko")
+        if vectors.exists():
+            entries.append((vectors.name, 0o100644, vectors.read_bytes()))
         entries += [(name, 0o100644, Path(source).read_bytes()) for name, source in files.items()]
         path.write_bytes(gzip.compress(cpio(entries), 1))
         return path
@@ -239,8 +246,12 @@ def build(name, say):
     require_tools(kernel)
     with locked(kernel.folder):
         root = unpack(kernel, fetch(kernel, say))
-        make = prepare_headers(root) if kernel.series else prepare_uml(kernel, root)
+        environment = None
+        if name == "uml":
+            make, image = prepare_uml(kernel, root), root / "usr/bin/linux.uml"
+        elif name == "rust":
+            make, environment, image = rust.prepare(kernel, root, say)
+        else:
+            make, image = prepare_headers(root), next(root.glob("boot/vmlinuz-*"))
         say(f"{name}: building the module")
-        module = build_module(kernel, make)
-        image = next(root.glob("boot/vmlinuz-*")) if kernel.series else root / "usr/bin/linux.uml"
-        return Built(kernel, image, module, build_init(kernel))
+        return Built(kernel, image, build_module(kernel, make, environment), build_init(kernel))

@@ -36,6 +36,7 @@ class Outcome:
     answers: list
     alarms: list    # lines in which the kernel reports something broken
     ended: bool     # in order, by itself
+    vectors: list   # (size, alignment, less aligned, of so many) by the Rust module
     seconds: float
     log: Path
 
@@ -79,6 +80,12 @@ def parse_log(text, jobs):
     return answers, alarms, ended
 
 
+def parse_vectors(text):
+    """What heapgauge_vectors.rs counted."""
+    found = re.findall(r"heapgauge_vectors: (\d+)/(\d+) (\d+) of (\d+)", text)
+    return [tuple(map(int, numbers)) for numbers in found]
+
+
 def command_line(built, initramfs, debug, serial=None):
     """The words that boot the guest; `serial` is the file descriptor of its second line."""
     options = ["panic=-1", "oops=panic", "quiet", "no_hash_pointers"] + (["slub_debug=FZ"] if debug else [])
@@ -108,6 +115,7 @@ def run(built, jobs, files=None, debug=False, timeout=120, log=None):
     seconds or whose log overflows."""
     with tempfile.TemporaryDirectory(prefix="heapgauge-") as place:
         initramfs = built.initramfs(Path(place) / "initramfs.gz", jobs, files or {})
+        text_size = 0
         log = Path(log or built.kernel.folder / f"console{'-debug' if debug else ''}.log")
         begin = time.monotonic()
         with open(log, "wb") as out:
@@ -128,8 +136,9 @@ def run(built, jobs, files=None, debug=False, timeout=120, log=None):
             finally:
                 stop(child)
         seconds = time.monotonic() - begin
-        answers, alarms, ended = parse_log(log.read_bytes()[:LOG_BYTES_MAX].decode(errors="replace"), jobs)
-        return Outcome(answers, alarms, ended, seconds, log)
+        text = log.read_bytes()[:LOG_BYTES_MAX].decode(errors="replace")
+        answers, alarms, ended = parse_log(text, jobs)
+        return Outcome(answers, alarms, ended, parse_vectors(text), seconds, log)
 
 
 class Server:

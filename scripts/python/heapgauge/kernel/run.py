@@ -70,7 +70,7 @@ def plan(options, kernel, files):
     if not files or options.ops_given:
         jobs += [f"generate {b} 0 {options.seed} {options.ops} {LIVE} {SIZE_MAX}" for b in backends]
     if options.faults:
-        faults = FAULTS + (DEBUG_FAULTS if options.debug else [])
+        faults = FAULTS + (["rg_alloc"] if kernel.name == "rust" else []) + (DEBUG_FAULTS if options.debug else [])
         jobs += [f"generate {b} 0 {options.seed} {options.ops} {LIVE} {SIZE_MAX}" for b in faults if b not in backends]
     return jobs
 
@@ -147,6 +147,12 @@ def judge(options, kernel, debug, outcome, jobs, files):
         if not is_fault and (digest := differs(options, answer, files, known)):
             print(f"    the stream's digest is {answer.fields['digest']}, and {digest} in user space")
             findings += 1
+    for size, align, bad, count in outcome.vectors:
+        print(f"{where}  Rust vectors of {size}/{align}: {bad} of {count} less aligned than their type")
+        findings += bad > 0
+    if kernel.name == "rust" and not outcome.vectors:
+        print(f"{where}  FINDING: the Rust module counted nothing; see {outcome.log}")
+        findings += 1
     red_zone = next((alarm for alarm in outcome.alarms if "edzone overwritten" in alarm), None)
     planted = options.faults and debug and red_zone
     if planted:
@@ -232,7 +238,9 @@ def parser():
         "guest is a finding, with its log.",
         epilog="Exit status: 0 every promise was kept (and every planted fault found); 1 a finding; 2 usage or environment.")
     made.add_argument("streams", nargs="*", metavar="STREAM", help="traces (.hgt) or flat streams to play")
-    made.add_argument("--kernel", action="append", choices=list(build.KERNELS), help="default: uml; may be repeated")
+    made.add_argument("--kernel", action="append", choices=["uml", "6.1", "6.12"], help="default: uml; may be repeated")
+    made.add_argument("--rust", action="store_const", dest="kernel", const=["rust"], help="a kernel with CONFIG_RUST, built "
+                      "here in ten minutes of CPU: its own Rust allocator (rust_alloc; rg_alloc is plain krealloc)")
     made.add_argument("--debug", action="store_true", help="boot with slub_debug=FZ: red zones and checks")
     made.add_argument("--backend", default=",".join(SOUND), type=lambda text: text.split(","), metavar="A,B",
                       help=f"backends to play on ({','.join(SOUND)}); also kmalloc, krealloc, kvmalloc, krealloc_padded")
@@ -262,6 +270,8 @@ def keep(folder, name, debug, record, outcome):
 def main(argv):
     """Runs `scripts/kernel-run` and returns its exit status."""
     options = parser().parse_args(argv)
+    if options.kernel == ["rust"] and options.backend == SOUND:
+        options.backend = ["rust_alloc", *SOUND]
     options.ops_given = options.ops is not None
     options.ops = options.ops or 100000
     findings = 0

@@ -10,9 +10,9 @@ import shutil
 from pathlib import Path
 
 from ..errors import Trouble
-from . import build
+from .shell import run
 
-PACKAGES = ["linux-source-6.1", "rustc", "libstd-rust-dev", "libstd-rust-1.63", "rust-src", "bindgen"]
+PACKAGES = ["rustc", "libstd-rust-dev", "libstd-rust-1.63", "rust-src", "bindgen"]
 CONFIG = """
 CONFIG_64BIT=y
 CONFIG_EXPERT=y
@@ -71,17 +71,17 @@ def prepare(kernel, root, say):
         if not (source / "unpacked").exists():
             shutil.rmtree(source, ignore_errors=True)
             source.mkdir(parents=True)
-            build.run(["tar", "-xJf", next(root.glob("usr/src/linux-source-*.tar.xz")), "-C", source,
+            run(["tar", "-xJf", next(root.glob("usr/src/linux-source-*.tar.xz")), "-C", source,
                        "--strip-components=1"], log)
             (source / "unpacked").touch()
-        build.run([*make, "tinyconfig"], log, env=environment)
+        run([*make, "tinyconfig"], log, env=environment)
         with open(source / ".config", "a") as config:
             config.write(CONFIG)
-        build.run([*make, "olddefconfig"], log, env=environment)
+        run([*make, "olddefconfig"], log, env=environment)
         if not re.search(r"^CONFIG_RUST=y", (source / ".config").read_text(), re.M):
-            build.run([*make, "rustavailable"], log, env=environment)
+            run([*make, "rustavailable"], log, env=environment)
             raise Trouble(f"this source does not take CONFIG_RUST here; see {log}")
         say("rust: building a kernel with CONFIG_RUST: about ten minutes of CPU")
-        build.run([*make, f"-j{os.cpu_count()}", "bzImage", "modules"], log, env=environment)
+        run([*make, f"-j{os.cpu_count()}", "bzImage", "modules"], log, env=environment)
         (source / "built").touch()
     return make, environment, image
