@@ -49,6 +49,11 @@ def test_answers_and_alarms_are_read_from_a_console():
     assert guest.parse_log("HG error cannot load the module: Exec format error", jobs)[1]
 
 
+def test_vectors_are_read_from_a_console():
+    text = "[    2.1] heapgauge_vectors: 96/32 0 of 64\r\n[    2.2] heapgauge_vectors: 4096/4096 3 of 64\r\nHG end"
+    assert guest.parse_vectors(text) == [(96, 32, 0, 64), (4096, 4096, 3, 64)]
+
+
 def test_classes_are_summed_up():
     runs = [(1, 8, 8), (9, 16, 16), (65, 96, 32), (97, 128, 128), (129, 8200, 64)]
     least = story.least_by_class(runs)
@@ -166,6 +171,22 @@ def test_an_emulated_kernel():
     done = booted("6.1", "--debug", "--faults", "--ops=20k")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "emulated" in done.stdout and "found by the kernel's red zone" in done.stdout
+
+
+@pytest.mark.skipif(not os.environ.get("HG_LONG"), reason="minutes of emulation: HG_LONG=1")
+@pytest.mark.parametrize("name", ["6.1", "6.12"])
+@pytest.mark.parametrize("debug", [[], ["--debug"]])
+def test_the_story_in_emulated_kernels(name, debug, tmp_path):
+    """What 6.1 breaks with slub debugging and 6.12 keeps; what holds in both."""
+    done = booted(name, *debug, "--survey", "--faults", "--ops=200k", f"--output={tmp_path}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    cells = json.loads(next(tmp_path.glob("*.json")).read_text())["story"]
+    padding_fails = name == "6.1" and bool(debug)
+    for size, align in story.LAYOUTS:
+        assert cells[f"krealloc_aligned {size}/{align}"] == [0, 0]
+        wanted = padding_fails and (size, align) in ((96, 32), (160, 32), (192, 64))
+        assert all(cells[f"krealloc_padded {size}/{align}"]) == wanted
+    assert all(cells["krealloc 96/64"])
 
 
 def test_a_guest_that_stays():
