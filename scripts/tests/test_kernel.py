@@ -61,6 +61,18 @@ def test_classes_are_summed_up():
     assert 32 not in least  # nothing was seen there
 
 
+def test_promises_by_release():
+    assert story.owed(96, "6.1.0-56-cloud-amd64") == 8 and story.owed(96, "6.12.117+deb12-cloud-amd64") == 32
+    assert story.owed(128, "6.1.176") == 128 and story.owed(40, "6.11") == 8 and story.owed(4096, "5.4") == 4096
+
+    def answers(release, least):
+        return [guest.Answer("info", 1, "", {"release": release}),
+                guest.Answer(f"survey kmalloc 96 1 0 {story.PROMISE_BLOCKS}", 1, "", {"blocks": 17, "least": least})]
+    assert story.broken_promises(answers("6.1.176", 8)) == []
+    assert story.broken_promises(answers("6.12.0", 8)) == [("kmalloc", 96, 8, 32)]
+    assert story.broken_promises(answers("6.12.0", 32)) == []
+
+
 def test_what_is_missing_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     for name in build.KERNELS:
@@ -124,6 +136,7 @@ def test_the_story_holds_in_this_kernel(uml):
     for layout in ("96/64", "192/128", "20/4096", "8/64"):
         assert all(cells[f"krealloc {layout}"])
     assert all(cells["fault-unpadded 8/64"]) and cells["krealloc_padded 96/64"] == [0, 0]
+    assert record["broken_promises"] == []
     assert record["classes"]["kmalloc"]["96"] == 32 and record["classes"]["kmalloc"]["128"] == 128
 
 

@@ -64,7 +64,7 @@ def plan(options, kernel, files):
     """All commands of one guest, in order."""
     jobs = ["info"]
     if options.survey:
-        jobs += story.jobs() + story.class_jobs(kernel.emulated)
+        jobs += story.jobs() + story.promise_jobs() + story.class_jobs(kernel.emulated)
     backends = options.backend
     jobs += [f"play {backend} 0 < /stream{i}" for i in range(len(files)) for backend in backends]
     if not files or options.ops_given:
@@ -147,6 +147,9 @@ def judge(options, kernel, debug, outcome, jobs, files):
         if not is_fault and (digest := differs(options, answer, files, known)):
             print(f"    the stream's digest is {answer.fields['digest']}, and {digest} in user space")
             findings += 1
+    for backend, size, least, promised in story.broken_promises(outcome.answers):
+        print(f"{where}  C74: {backend}({size}) is aligned to {least} only, and this release promises {promised}")
+        findings += 1
     for size, align, bad, count in outcome.vectors:
         print(f"{where}  Rust vectors of {size}/{align}: {bad} of {count} less aligned than their type")
         findings += bad > 0

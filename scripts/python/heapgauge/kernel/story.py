@@ -8,12 +8,41 @@ from pathlib import Path
 LAYOUTS = [(96, 64), (192, 128), (72, 64), (8, 64), (20, 4096), (96, 32), (160, 32), (192, 64), (24, 8), (64, 64)]
 RULES = ["krealloc", "fault-unpadded", "krealloc_padded", "krealloc_aligned"]
 BLOCKS = 128
+PROMISE_BLOCKS = 17
 
 
 def jobs(blocks=BLOCKS):
     """Commands of module.c for the whole table: fresh blocks, and blocks grown from one byte."""
     return [f"survey {rule} {size} {align} {former} {blocks}"
             for size, align in LAYOUTS for rule in RULES for former in (0, 1)]
+
+
+def owed(size, release):
+    """The alignment that Linux promises a block of that size, in bytes (contract C74): its size if that is a power of two;
+    since 6.11 the largest power of two that divides it."""
+    divisor = size & -size
+    stronger = tuple(map(int, re.findall(r"\d+", release)[:2])) >= (6, 11)
+    return max(divisor if divisor == size or stronger else 1, 8)
+
+
+def promise_jobs():
+    """Commands that show the least alignment of sizes about which there is a promise, and of some between."""
+    sizes = [1 << n for n in range(3, 14)] + [24, 40, 48, 72, 80, 96, 112, 160, 192, 224, 320, 384, 768, 1536, 3072]
+    return [f"survey {backend} {size} 1 0 {PROMISE_BLOCKS}" for backend in ("kmalloc", "krealloc", "kvmalloc")
+            for size in sizes]
+
+
+def broken_promises(answers):
+    """[(backend, size, least seen, owed)] where a kernel gives less than its release promises."""
+    release = next((a.fields.get("release", "0") for a in answers if a.command == "info"), "0")
+    broken = []
+    for answer in answers:
+        words = answer.command.split()
+        if words[0] == "survey" and int(words[5]) == PROMISE_BLOCKS and answer.fields.get("blocks"):
+            least, promised = answer.fields["least"], owed(int(words[2]), release)
+            if least < promised:
+                broken.append((words[1], int(words[2]), least, promised))
+    return broken
 
 
 def class_jobs(emulated):
@@ -28,7 +57,7 @@ def cells(answers):
     found = {}
     for answer in answers:
         words = answer.command.split()
-        if words[0] == "survey":
+        if words[0] == "survey" and int(words[5]) == BLOCKS:
             size, align, former = int(words[2]), int(words[3]), int(words[4])
             found.setdefault((words[1], size, align), [None, None])[former > 0] = answer.fields.get("less")
     return found
@@ -107,6 +136,7 @@ def record(name, outcome):
             campaign[words[1]] = {**keep, "ns": answer.ns}
     return {"kernel": name, "release": info.get("release"), "kmalloc_min": info.get("kmalloc_min"),
             "blocks": BLOCKS, "alarms": outcome.alarms[:5], "ended": outcome.ended,
+            "broken_promises": broken_promises(outcome.answers),
             "story": {f"{rule} {size}/{align}": pair for (rule, size, align), pair in cells(outcome.answers).items()},
             "classes": {b: least_by_class(classes(outcome.answers, b)) for b in ("kmalloc", "krealloc", "kvmalloc")},
             "campaign": campaign}
