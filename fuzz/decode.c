@@ -533,7 +533,8 @@ static void allocate_native(struct decoder *d, const struct record *r, hg_op op,
     if (op.size == 0 && facts->family == HG_NATIVE_JEMALLOC) /* undefined, by its manual */
         op.size = 1;
     if (op.size > HUGE_BYTES) {
-        if (op.size <= INT64_MAX && hg_native_zero(op.arg)) /* would be touched if granted */
+        if (op.size <= INT64_MAX &&
+            (hg_native_zero(op.arg) || facts->zeroes)) /* would be touched if granted */
             return;
         op.flags = HG_OPF_FAILED;
         put(d, op);

@@ -26,7 +26,8 @@ struct hg__fault_group {
     const struct hg__fault_group hg__faults_##name = {rows, sizeof rows / sizeof *rows}
 
 extern const struct hg__fault_group hg__faults_align, hg__faults_content, hg__faults_realloc,
-    hg__faults_size, hg__faults_failure, hg__faults_threads, hg__faults_environment;
+    hg__faults_size, hg__faults_failure, hg__faults_threads, hg__faults_environment,
+    hg__faults_history, hg__faults_narrow, hg__faults_native;
 
 /* The backend the fault is planted in. */
 extern const hg_backend *hg__inner;

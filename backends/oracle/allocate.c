@@ -53,6 +53,7 @@ bool hg__judge_failure(hg_oracle *oracle, const struct hg__call *call) {
     }
     oracle->counts.failed_for_memory++;
     if (oracle->op.kind == HG_OP_POSIX_MEMALIGN && call->error != ENOMEM && !call->may_refuse &&
+        !refused_zero &&
         hg__broken(oracle, "C36", 'M',
                    "posix_memalign returned %d for lack of memory (ENOMEM is %d)", call->error,
                    ENOMEM))
