@@ -102,6 +102,11 @@ static void allocate_libc(hg_generator *g, hg_op *op) {
         if (!one_in(g, 4))
             op->kind = HG_OP_MALLOC;
         break;
+    case 6: /* of NULL */
+        op->kind = one_in(g, 3) ? HG_OP_REALLOC : HG_OP_MALLOC;
+        if (op->size == 0)
+            op->size = 1;
+        break;
     default:
         op->kind = HG_OP_MALLOC;
     }
@@ -142,7 +147,7 @@ static void allocate_hostile(hg_generator *g, hg_op *op) {
     default:
         op->kind = HG_OP_ALIGNED_ALLOC;
         op->size = 96;
-        op->arg = (uint64_t[]){0, 3, 6, 12, 24, 48, 96, 4097}[random_below(g, 8)];
+        op->arg = (uint64_t[]){0, 3, 6, 12, 24, 48, 96, 127, 4095, 4097}[random_below(g, 10)];
     }
 }
 
@@ -154,6 +159,11 @@ static void use_block(hg_generator *g, hg_op *op, struct slot_state *slot) {
         op->size = 0;
         slot->live = 0;
         g->live--;
+    } else if (g->config.hostile && !slot->layout &&
+               one_in(g, 100)) { /* refused: the block stays */
+        op->kind = HG_OP_REALLOC;
+        op->flags = HG_OPF_FAILED;
+        op->size = UINT64_MAX - random_below(g, 8192);
     } else if (choice < 5) {
         op->kind = slot->layout ? HG_OP_LAYOUT_REALLOC : HG_OP_REALLOC;
         op->size = random_size(g);
