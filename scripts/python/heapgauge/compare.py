@@ -62,6 +62,12 @@ def parse(argv):
                         help="also fragmentation: every adversary of `heapgauge frag` on every backend")
     parser.add_argument("--fuzz", type=float, metavar="S",
                         help="also what the fuzzer finds in S seconds for each backend and target")
+    parser.add_argument("--engine", choices=("local", "slurm"),
+                        help="measure in blocks of rounds, each on one node: here, one after the other, or as a job array of "
+                             "Slurm's; needs -o DIR, which every node sees")
+    parser.add_argument("--blocks", type=positive, metavar="N", help="with --engine: blocks (default 8, of 6 rounds each)")
+    parser.add_argument("--batch-options", metavar="WORDS", help="with --engine=slurm: more options for sbatch")
+    parser.add_argument("--block", type=positive, help=argparse.SUPPRESS)  # what the batch script runs
     return parser.parse_args(argv)
 
 
@@ -491,14 +497,16 @@ class Progress:
 
 # ---- context ----
 
-def write_context(folder, program, known, plan, before, rounds_before, rounds):
-    """Adds this session to context.json: the machine's facts, and how busy it was before and after."""
+def write_context(folder, program, known, plan, before, rounds_before, rounds, **more):
+    """Adds this session to context.json: the machine's facts, and how busy it was before and after. `more`: further facts;
+    None is left out."""
     context = folder.read_json("context.json") if folder.exists("context.json") else {"sessions": []}
     after = machine.reading()
     facts = machine.facts(program, machine.REPOSITORY)
     facts["cmdline"] = plan["command"]
     facts["seed"] = str(plan["seed"])
     facts["host_name"] = socket.gethostname()
+    facts.update({key: value for key, value in more.items() if value is not None})
     for key, name in (("steal_ticks", "steal_ticks_delta"), ("context_switches", "ctx_switches")):
         if before[key] is not None and after[key] is not None:
             facts[name] = str(after[key] - before[key])
@@ -527,12 +535,38 @@ def served_by(known, plan):
     return found
 
 
+def tell_left_out(plan):
+    """Says which backends are not here, and how to get them."""
+    for missing in plan["unavailable"]:
+        package = f": apt-get install {missing['package']}" if missing.get("package") else ""
+        say(f"left out {missing['name']}: {missing['why']}{package}")
+
+
+def excluded(verdicts, counts):
+    """((workload, entry) that no round runs, the counts)."""
+    return barred(verdicts) | miscounted(counts), counts
+
+
+def prepare(folder, plan, program):
+    """All that comes before rounds: verdicts, counts, iterations. Returns as excluded()."""
+    verdicts = check_all(folder, plan, program)
+    counts = count_all(folder, plan, program, barred(verdicts))
+    out, _ = excluded(verdicts, counts)
+    calibrate(folder, plan, program, out | {(c["workload"], c["backend"]) for c in counts if c["status"] != "ok"})
+    return out, counts
+
+
 def main(argv):
     """Runs `heapgauge compare` and returns its exit status."""
     options = parse(argv)
     program = program_path()
     hyperfine.require()
     report.require()
+    if options.block or options.engine:
+        from . import grid
+        if options.block:
+            return grid.run_block(grid.Grid(options.output), options.block, program)
+        return grid.main(options, program)
     output = options.output or f"results/{datetime.now():%Y-%m-%d-%H%M%S}"
     folder = store.Folder(output)
     resuming = folder.exists()
@@ -549,16 +583,9 @@ def main(argv):
         require_same_libraries(folder, backends)
     folder.write_json("plan.json", plan)
     folder.write_json("backends.json", backends)
-    for missing in plan["unavailable"]:
-        package = f": apt-get install {missing['package']}" if missing.get("package") else ""
-        say(f"left out {missing['name']}: {missing['why']}{package}")
-
+    tell_left_out(plan)
     before = machine.reading()
-    verdicts = check_all(folder, plan, program)
-    out = barred(verdicts)
-    counts = count_all(folder, plan, program, out)
-    out |= miscounted(counts)
-    calibrate(folder, plan, program, out | {(c["workload"], c["backend"]) for c in counts if c["status"] != "ok"})
+    out, counts = prepare(folder, plan, program)
     rounds_before = len(folder.read_rounds())
     rounds = run_rounds(folder, plan, program, out, counts)
     write_context(folder, program, known, plan, before, rounds_before, rounds)

@@ -73,6 +73,9 @@ def main(argv):
     if folder.exists("merged.json"):
         from . import merge
         model_text, findings = merge.publish(folder)
+    elif folder.exists("grid.json"):
+        from . import grid
+        model_text, findings = grid.publish(grid.Grid(folder.path))
     else:
         model = publish(folder, options.only)
         model_text, findings = table_text(model), model["findings"]
