@@ -1,4 +1,6 @@
+#define _GNU_SOURCE
 #include "command.h"
+#include "curve.h"
 
 #include "../../backends/counting.h"
 #include "workload.h"
@@ -8,6 +10,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,6 +24,9 @@ static const char usage[] =
     "  --json=FILE      where the result goes (-: standard output)\n"
     "  --ops=N          iterations of a benchmark (each thread's); a trace is played whole (1M)\n"
     "  --face=recorded|layout  for traces (recorded)\n"
+    "  --cpu=N          a workload of one thread runs on processor N alone; others run where they like\n"
+    "  --curve=latency|footprint  percentiles of each operation's time, or memory over operations,\n"
+    "                   instead of timing: what that costs is no figure of speed\n"
     "  --count          count the calls at the allocator: for proof, not for timing\n"
     "  --timeout=S      seconds (600)\n"
     "  --memory=BYTES   resident memory the child may take (three quarters of what is free)\n\n"
@@ -30,8 +36,10 @@ struct cell {
     const char *workload, *backend_spec, *json;
     const hg_backend *backend;
     enum hg_face face;
-    uint64_t iterations;
-    bool count;
+    uint64_t iterations, cpu;
+    bool count, has_cpu;
+    enum hg_curve_kind curve_kind;
+    struct hg_curve *curve; /* NULL: none is asked for */
     struct hg_limits limits;
 };
 
@@ -42,7 +50,7 @@ struct measured {
     char detail[300];
     uint64_t threads, asked, counted, wall_ns, cpu_ns;
     uint64_t rss_baseline, rss_at_live_peak, rss_peak, rss_end, live_peak, minor_faults;
-    bool has_footprint;
+    bool has_footprint, is_pinned;
 };
 
 struct cell_job {
@@ -54,6 +62,14 @@ static void say(struct measured *measured, const char *status, const char *detai
     snprintf(measured->status, sizeof measured->status, "%s", status);
     snprintf(measured->detail, sizeof measured->detail, "%s", detail);
     measured->finished = true;
+}
+
+/* Keeps this process on one processor: half of what differs from run to run is gone with it. */
+static void pin(const struct cell *cell, struct measured *measured) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)cell->cpu, &set);
+    measured->is_pinned = cell->has_cpu && sched_setaffinity(0, sizeof set, &set) == 0;
 }
 
 /* ---- a trace ---- */
@@ -70,9 +86,13 @@ static int play_trace(const struct cell *cell, struct measured *measured) {
         .mode = totals->thread_count > 1 ? HG_PLAY_PARALLEL : HG_PLAY_SINGLE,
         .touch = true,
     };
+    if (config.mode == HG_PLAY_SINGLE)
+        pin(cell, measured);
     struct hg_play_result result;
     uint64_t calls = hg_counting_total();
+    hg_curve_start();
     enum hg_status status = hg_play(&config, &session.source, &result);
+    hg_curve_stop();
     if (status != HG_OK) {
         say(measured, "error", *result.why ? result.why : hg_session_why(&session));
         return HG_EXIT_OK;
@@ -112,6 +132,11 @@ static bool filter_of(const char *workload, char *filter, size_t size) {
     return length > 0 && (size_t)length < size && !strpbrk(workload, "*+?[](){}|^$\\");
 }
 
+/* Threads of its own are named by real_time, those of the library by their number as well. */
+static bool has_one_thread(const char *workload) {
+    return !strstr(workload, "/real_time") && !strstr(workload, "/threads:");
+}
+
 static bool be_silent(void) {
     int nowhere = open("/dev/null", O_WRONLY);
     return nowhere >= 0 && dup2(nowhere, STDOUT_FILENO) >= 0 && dup2(nowhere, STDERR_FILENO) >= 0;
@@ -131,6 +156,8 @@ static int run_benchmark(const struct cell *cell, struct measured *measured) {
         say(measured, "error", "cannot start the benchmark");
         return HG_EXIT_OK;
     }
+    if (has_one_thread(cell->workload))
+        pin(cell, measured);
     hg_rss_peak_reset();
     measured->rss_baseline = hg_rss_bytes();
     uint64_t faults = hg_minor_faults();
@@ -165,8 +192,18 @@ static bool is_trace(const char *workload) {
 
 static int measure_in_child(void *argument) {
     struct cell_job *job = argument;
-    return is_trace(job->cell->workload) ? play_trace(job->cell, job->measured)
-                                         : run_benchmark(job->cell, job->measured);
+    struct cell cell = *job->cell;
+    if (cell.curve)
+        cell.backend = hg_curve_wrap(cell.curve, cell.curve_kind, cell.backend);
+    if (!cell.backend) {
+        say(job->measured, "error", "no memory to record a curve in");
+        return HG_EXIT_OK;
+    }
+    int status = is_trace(cell.workload) ? play_trace(&cell, job->measured)
+                                         : run_benchmark(&cell, job->measured);
+    if (cell.curve)
+        hg_curve_gather(cell.curve);
+    return status;
 }
 
 /* ---- the result ---- */
@@ -196,7 +233,8 @@ static void judge_child(const struct hg_contained *child, struct measured *measu
     say(measured, status, detail);
 }
 
-static void json_measurement(hg_json *json, const struct measured *measured) {
+static void json_measurement(hg_json *json, const struct cell *cell,
+                             const struct measured *measured) {
     double seconds = (double)measured->wall_ns * 1e-9;
     hg_json_member_u64(json, "threads", measured->threads);
     hg_json_member_u64(json, "operations_asked", measured->asked);
@@ -207,6 +245,8 @@ static void json_measurement(hg_json *json, const struct measured *measured) {
     hg_json_double(json, (double)measured->cpu_ns * 1e-9);
     hg_json_key(json, "ns_per_op");
     hg_json_double(json, (double)measured->wall_ns / (double)measured->asked);
+    if (measured->is_pinned)
+        hg_json_member_u64(json, "cpu", cell->cpu);
     hg_json_member_u64(json, "rss_baseline_bytes", measured->rss_baseline);
     hg_json_member_u64(json, "rss_peak_bytes", measured->rss_peak);
     hg_json_member_u64(json, "rss_end_bytes", measured->rss_end);
@@ -232,7 +272,9 @@ static int write_cell(const struct cell *cell, const struct measured *measured) 
     hg_json_member_string(&json, "status", measured->status);
     hg_json_member_string(&json, "detail", measured->detail);
     if (measured->asked > 0)
-        json_measurement(&json, measured);
+        json_measurement(&json, cell, measured);
+    if (cell->curve)
+        hg_curve_json(&json, cell->curve);
     if (cell->backend) {
         hg_json_member_string(&json, "backend_version", cell->backend->facts.version);
         hg_json_member_string(&json, "backend_path", cell->backend->facts.path);
@@ -244,7 +286,9 @@ static int write_cell(const struct cell *cell, const struct measured *measured) 
 
 static int measure(struct cell *cell) {
     struct measured *measured = hg_shared_map(sizeof *measured);
-    if (!measured)
+    if (cell->curve_kind != HG_CURVE_NONE)
+        cell->curve = hg_curve_create();
+    if (!measured || (cell->curve_kind != HG_CURVE_NONE && !cell->curve))
         return hg_usage_error("cell", "out of memory");
     char spec[600], why[300];
     snprintf(spec, sizeof spec, "%s%s", cell->count ? "count:" : "", cell->backend_spec);
@@ -267,12 +311,14 @@ static int measure(struct cell *cell) {
 }
 
 int hg_cmd_cell(int argc, char **argv) {
-    enum { BACKEND = 256, JSON, OPS, FACE, COUNT, TIMEOUT, MEMORY };
+    enum { BACKEND = 256, JSON, OPS, FACE, CPU, CURVE, COUNT, TIMEOUT, MEMORY };
     static const struct option options[] = {
         {"backend", required_argument, NULL, BACKEND},
         {"json", required_argument, NULL, JSON},
         {"ops", required_argument, NULL, OPS},
         {"face", required_argument, NULL, FACE},
+        {"cpu", required_argument, NULL, CPU},
+        {"curve", required_argument, NULL, CURVE},
         {"count", no_argument, NULL, COUNT},
         {"timeout", required_argument, NULL, TIMEOUT},
         {"memory", required_argument, NULL, MEMORY},
@@ -296,6 +342,16 @@ int hg_cmd_cell(int argc, char **argv) {
         case FACE:
             good = strcmp(optarg, "layout") == 0 || strcmp(optarg, "recorded") == 0;
             cell.face = strcmp(optarg, "layout") == 0 ? HG_FACE_LAYOUT : HG_FACE_AS_RECORDED;
+            break;
+        case CPU:
+            good = hg_parse_u64(optarg, &cell.cpu) && cell.cpu < CPU_SETSIZE;
+            cell.has_cpu = true;
+            break;
+        case CURVE:
+            cell.curve_kind = strcmp(optarg, "latency") == 0     ? HG_CURVE_LATENCY
+                              : strcmp(optarg, "footprint") == 0 ? HG_CURVE_FOOTPRINT
+                                                                 : HG_CURVE_NONE;
+            good = cell.curve_kind != HG_CURVE_NONE;
             break;
         case COUNT:
             cell.count = true;

@@ -48,6 +48,12 @@ void hg_sizes_production(struct hg_sizes *sizes) {
 
 /* ---- memory ---- */
 
+static atomic_uint_fast64_t mapped_bytes;
+
+uint64_t hg_workload_mapped_bytes(void) {
+    return atomic_load(&mapped_bytes);
+}
+
 void *hg_workload_map(size_t size) {
     void *memory =
         mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -55,11 +61,13 @@ void *hg_workload_map(size_t size) {
         perror("heapgauge: memory for a workload's tables");
         abort();
     }
+    atomic_fetch_add(&mapped_bytes, size);
     return memory;
 }
 
 void hg_workload_unmap(void *memory, size_t size) {
     munmap(memory, size);
+    atomic_fetch_sub(&mapped_bytes, size);
 }
 
 /* ---- needs ---- */

@@ -54,6 +54,9 @@ struct hg_workload_times hg_workload_times(void);
  * resident memory is read where that is the most so far. */
 void hg_workload_live(uint64_t bytes);
 
+/* Bytes that workloads hold in mmap for tables of their own now: no memory of the allocator. */
+uint64_t hg_workload_mapped_bytes(void);
+
 /* Keeps a block as its program would: the compiler can't remove the pair, and the memory is used.
  */
 static inline void hg_workload_touch(void *ptr) {

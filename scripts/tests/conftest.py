@@ -115,6 +115,16 @@ def synthetic_plan(seconds, workloads=("w",), seed=1):
                           for w in workloads]}
 
 
+def synthetic_curves(backend):
+    """A cell of curves/NNN.json."""
+    row = {"operation": None, "size_max_bytes": None, "count": 1000, "mean_ns": 30.0, "max_ns": 500.0,
+           "at": {"50": 20.0, "99": 90.5, "99.9": 400.0}}
+    return {"backend": backend, "status": "ok", "detail": "",
+            "latency": {"clock": "tsc", "clock_cost_ns": 18.0, "clock_resolution_ns": 3.0, "rows": [row]},
+            "footprint": {"operations": 2, "is_cut": False, "operation": [1, 2], "seconds": [0, 1], "live_bytes": [0, 5],
+                          "rss_bytes": [1 << 20, 2 << 20]}}
+
+
 def publish_synthetic(path, workloads=("w",), backends=("core", "mimalloc"), rounds=12, detail="", latency=False, crash=None,
                       seed=0, created="2026-01-01T00:00:00+00:00", slower=None, cpu="made up"):
     """Writes a whole results folder of made-up rounds, publishes it and returns its page."""
@@ -133,11 +143,11 @@ def publish_synthetic(path, workloads=("w",), backends=("core", "mimalloc"), rou
     for stored in synthetic_rounds(rounds, seconds, seed=seed, workloads=workloads):
         for result in stored["results"]:
             result["command_line"] = f"heapgauge cell {len(result['workload'])} --backend={result['entry']}"
-            if latency:
-                result["cell"]["latency_ns"] = {"50": 20.0, "99": 90.5, "99.9": 400.0}
-                result["cell"]["footprint_over_time"] = {"seconds": [0, 1], "live_bytes": [0, 5], "rss_bytes": [1 << 20, 2 << 20]}
             if crash == (result["workload"], result["entry"]):
                 result["cell"] = {"status": "crashed", "detail": detail}
         folder.write_json(f"rounds/{stored['round']:03d}.json", stored)
+    for index, workload in enumerate(workloads if latency else []):
+        folder.write_json(f"curves/{index + 1:03d}.json", {"curves_version": 1, "workload": workload, "cells": [
+            synthetic_curves(name) for name in seconds if name not in ("system#aa", "null")]})
     report.publish(folder)
     return (Path(path) / "report.html").read_text()

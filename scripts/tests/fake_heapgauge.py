@@ -90,7 +90,32 @@ def check():
     return 0
 
 
+def curve(kind, workload, backend):
+    """More samples than are kept; a latency with a plateau."""
+    with open(os.environ["FAKE_LOG"] + ".curves", "a") as log:
+        log.write(f"{kind} {os.path.basename(workload)} {backend}\n")
+    if fault(f"{kind} curve", backend) == "timeout":
+        write({"status": "timeout", "detail": "no end after 60.0 s"})
+        return 0
+    found = {"cell_version": 1, "workload": workload, "backend": backend, "status": "ok", "detail": ""}
+    if kind == "latency":
+        row = {"operation": None, "size_max_bytes": None, "count": 1000, "mean_ns": 20.04, "max_ns": 5000.0,
+               "at": {"50": 10.02, "90": 40.0, "99": 40.0}}
+        found["latency"] = {"clock": "tsc", "clock_cost_ns": 18.0, "clock_resolution_ns": 3.0, "rows": [
+            {**row, "percentiles": [0, 10, 50, 60, 70, 90, 99.5], "ns": [10.02] * 3 + [40.0] * 4},
+            {**row, "operation": "malloc"}, {**row, "operation": "malloc", "size_max_bytes": 64}]}
+    else:
+        live = list(range(1000))
+        found["footprint"] = {"operations": 64000, "is_cut": False, "operation": [64 * i for i in live],
+                              "live_bytes": [i << 10 for i in live], "rss_bytes": [(i == 501) + 1 << 20 for i in live],
+                              "seconds": [i * 1e-3 for i in live]}
+    write(found)
+    return 0
+
+
 def cell():
+    if option("curve"):
+        return curve(option("curve"), sys.argv[2], option("backend"))
     workload, backend, asked = sys.argv[2], option("backend"), int(option("ops"))
     if os.environ.get("FAKE_LOG"):
         with open(os.environ["FAKE_LOG"], "a") as log:

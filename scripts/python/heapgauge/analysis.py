@@ -7,7 +7,7 @@ exporter: what two tables say of a cell is one number.
 import math
 import shlex
 
-from . import stats
+from . import curves, stats
 from .plan import HARNESS, SEEDED
 
 RESULTS_VERSION = 1
@@ -98,30 +98,6 @@ def command_of(results):
     return shlex.join(["heapgauge", *words[1:], "--json=-"])
 
 
-def latencies(results):
-    """percentile (as text) -> median over the rounds, ns; None where no cell told any."""
-    told = [r["cell"]["latency_ns"] for r in results if isinstance(r["cell"].get("latency_ns"), dict)]
-    if not told:
-        return None
-    found = {}
-    for percentile in told[0]:
-        values = [t[percentile] for t in told if is_number(t.get(percentile))]
-        if values:
-            found[percentile] = stats.median(values)
-    return found or None
-
-
-def time_line(results):
-    """The last round's footprint over time: lists seconds, live_bytes, rss_bytes; None where not told."""
-    keys = ("seconds", "live_bytes", "rss_bytes")
-    for result in reversed(results):
-        told = result["cell"].get("footprint_over_time")
-        if isinstance(told, dict) and all(isinstance(told.get(k), list) for k in keys) \
-                and len({len(told[k]) for k in keys}) == 1 and all(map(is_number, sum((told[k] for k in keys), []))):
-            return {k: told[k] for k in keys}
-    return None
-
-
 def cell_status(samples, counted=None, rounds=0):
     """What a cell is, from all its samples: any bad one spoils it; the worst word wins.
 
@@ -199,10 +175,11 @@ def widest_interval(plan, rounds):
 
 # ---- the model ----
 
-def build(plan, backends, verdicts, context, rounds, name="", counts=(), frag=(), fuzz=()):
+def build(plan, backends, verdicts, context, rounds, name="", counts=(), frag=(), fuzz=(), cell_curves=()):
     """The whole model of one results folder."""
     samples, results = gather(rounds), by_cell(rounds)
     count_of = {(c["workload"], c["backend"]): c for c in counts}
+    curve_of = {(told["workload"], cell["backend"]): cell for told in cell_curves for cell in told["cells"]}
     verdict_of = {(v["workload"], v["backend"]): v for v in verdicts}
     workloads = [describe_workload(w, plan, samples) for w in plan["workloads"]]
     stamp(workloads, plan, samples)
@@ -212,7 +189,8 @@ def build(plan, backends, verdicts, context, rounds, name="", counts=(), frag=()
             subject = plan["baseline"] if entry["role"] == "control" else entry["name"]
             cells.append(describe_cell(workload, entry, plan, samples, results,
                                        verdict_of.get((workload["name"], entry["name"])),
-                                       count_of.get((workload["name"], subject)), len(rounds)))
+                                       count_of.get((workload["name"], subject)), len(rounds),
+                                       curve_of.get((workload["name"], entry["name"]), {})))
     drop_without_baseline(cells, plan["baseline"])
     judge(cells, workloads, "time", ("faster", "slower"))
     judge(cells, workloads, "footprint", ("smaller", "larger"))
@@ -286,7 +264,7 @@ def stamp(workloads, plan, samples):
         workload["noisy"] = stats.is_noisy(estimate, p)
 
 
-def describe_cell(workload, entry, plan, samples, results, verdict, counted, rounds):
+def describe_cell(workload, entry, plan, samples, results, verdict, counted, rounds, curve):
     """One cell: status, time, memory, ratios to the baseline, every sample."""
     name = workload["name"]
     mine = samples.get((name, entry["name"]), [])
@@ -309,8 +287,7 @@ def describe_cell(workload, entry, plan, samples, results, verdict, counted, rou
     if status != "ok":
         return cell
     cell["time"] = summary(mine, "ns_per_op")
-    cell["latency_ns"] = latencies(cell_results)
-    cell["footprint_over_time"] = time_line(cell_results)
+    cell["latency_ns"], cell["footprint_over_time"] = curves.latency_ns(curve), curves.over_time(curve)
     if workload["harness_ns_per_op"] is not None and entry["role"] != "harness":
         cell["share"] = max(0.0, 1 - workload["harness_ns_per_op"] / cell["time"]["median"])
     if entry["role"] != "harness":

@@ -1,7 +1,7 @@
 """`heapgauge compare`: measures workloads on backends, in interleaved rounds of fresh processes.
 
 Stages, each kept on disk as it ends and skipped when resumed: plan, oracle verdicts, proof of the calls
-(counts), iterations, rounds, fragmentation and fuzzing where asked for, report.
+(counts), iterations, rounds, curves, fragmentation and fuzzing where asked for, report.
 """
 
 import argparse
@@ -18,14 +18,16 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from . import analysis, extras, hyperfine, machine, plan as plans, report, store
+from . import analysis, curves, extras, hyperfine, machine, plan as plans, report, stats, store
 from .errors import EXIT_FINDING, EXIT_WELL, Trouble
 
 PLAN_VERSION = 1
 
 ROUNDS, ROUNDS_QUICK = 20, 12
-CELL_SECONDS, CELL_SECONDS_QUICK = 0.15, 0.05  # what the fastest backend of a workload should take
+CELL_SECONDS, CELL_SECONDS_QUICK = 0.15, 0.05  # what the fastest backend of a workload should take in a round
 SLOWEST_MAX = 8  # times that, what the slowest may take, where that can be had: a round is as long as its slowest cells
+TURNS_MAX, TURNS_MAX_QUICK = 10, 5  # runs of a cell in a round, of which the fastest counts
+RUN_SECONDS_MIN = 0.015  # a shorter run is not worth its process
 PROBE_ITERATIONS = 20_000
 COUNT_ITERATIONS = 2_000
 STRIKES_MAX = 2  # a backend that failed so often on a workload is not run there again
@@ -58,6 +60,8 @@ def parse(argv):
     parser.add_argument("--budget", type=float, metavar="S",
                         help="seconds for rounds: adds rounds until every interval is within "
                              f"+-{TARGET_WIDTH:.0%}% or the time is spent")
+    parser.add_argument("--no-curves", action="store_true",
+                        help="without the runs beside the rounds that draw latency and memory over time")
     parser.add_argument("--frag", action="store_true",
                         help="also fragmentation: every adversary of `heapgauge frag` on every backend")
     parser.add_argument("--fuzz", type=float, metavar="S",
@@ -208,10 +212,12 @@ def make_plan(options, program, known):
         "quick": options.quick,
         "rounds": options.rounds or (ROUNDS_QUICK if options.quick else ROUNDS),
         "budget_s": options.budget,
+        "curves": not options.no_curves,
         "frag": options.frag,
         "fuzz_s": options.fuzz,
         "timeout_s": options.timeout or 60.0,
         "memory_bytes": memory,
+        "cpu": max(os.sched_getaffinity(0)),  # where workloads of one thread run
         "baseline": plans.backend_label(baseline),
         "entries": plans.entries(specs, baseline),
         "unavailable": missing,
@@ -355,13 +361,13 @@ def miscounted(counts):
     return {(c["workload"], c["backend"]) for c in counts if c["status"] in ("invalid", "unsupported")}
 
 
-def struck_out(plan, counts, rounds):
-    """(workload, entry) that crashed, hung or ran out of memory STRIKES_MAX times, the counting included."""
+def struck(plan, counts, rounds, times):
+    """(workload, entry) that crashed, hung or ran out of memory in so many rounds, the counting included."""
     subject = {e["name"]: plan["baseline"] if e["role"] == "control" else e["name"] for e in plan["entries"]}
     failed = [(c["workload"], c["backend"]) for c in counts if c["status"] in analysis.STRIKES]
     failed += [(r["workload"], subject[r["entry"]]) for stored in rounds for r in stored["results"]
                if r["cell"]["status"] in analysis.STRIKES]
-    return {key for key in failed if failed.count(key) >= STRIKES_MAX}
+    return {key for key in failed if failed.count(key) >= times}
 
 
 # ---- one iteration count for all ----
@@ -371,44 +377,52 @@ def calibrate(folder, plan, program, out):
 
     An iteration is what `heapgauge cell --ops` counts: a benchmark's, or a whole trace.
     """
-    aim = CELL_SECONDS_QUICK if plan["quick"] else CELL_SECONDS
     for workload in plan["workloads"]:
         if workload["iterations"] is None:
-            workload["iterations"] = 1 if workload["class"] == "trace" else \
-                calibrated(workload, plan, program, out, aim)
+            workload["iterations"], workload["turns"] = calibrated(workload, plan, program, out)
     folder.write_json("plan.json", plan)
 
 
-def calibrated(workload, plan, program, out, aim):
-    """A benchmark's iterations, from a trial on every backend."""
-    speeds = {}
-    for entry in plan["entries"]:
-        if entry["role"] in ("baseline", "backend") and (workload["name"], entry["name"]) not in out:
-            speed = probe(program, workload["spec"], entry["backend"], plan)
-            if speed:
-                speeds[entry["name"]] = speed
-    if not speeds:
+def calibrated(workload, plan, program, out):
+    """A workload's iterations and turns, from a trial on every backend. A trace is played whole, once."""
+    if workload["class"] == "trace":
+        return 1, 1
+    probes = [probe(program, workload["spec"], entry["backend"], plan) for entry in plan["entries"]
+              if entry["role"] in ("baseline", "backend") and (workload["name"], entry["name"]) not in out]
+    probes = [found for found in probes if found]
+    if not probes:
         say(f"plan     {workload['name']}: no backend could run it")
-        return PROBE_ITERATIONS
-    count = iterations_for(speeds.values(), aim)
-    say(f"plan     {workload['name']}: {count:,} iterations a cell ({min(speeds.values()):.1f} to "
-        f"{max(speeds.values()):.1f} ns each)")
-    return count
+        return PROBE_ITERATIONS, 1
+    speeds = [ns for ns, _ in probes]
+    around_s = stats.median([rest for _, rest in probes])
+    aim, most = (CELL_SECONDS_QUICK, TURNS_MAX_QUICK) if plan["quick"] else (CELL_SECONDS, TURNS_MAX)
+    turns = turns_for(aim, 2 * around_s, most)
+    count = iterations_for(speeds, aim / turns)
+    say(f"plan     {workload['name']}: {turns} turns of {count:,} iterations in a round ({min(speeds):.1f} to "
+        f"{max(speeds):.1f} ns each)")
+    return count, turns
+
+
+def turns_for(aim_s, run_s, most):
+    """How often a cell runs in a round that gives it `aim_s`, when a run takes at least `run_s`."""
+    return max(1, min(most, round(aim_s / max(run_s, RUN_SECONDS_MIN))))
 
 
 def probe(program, workload, backend, plan):
-    """ns per iteration, roughly: the count grows until a cell is long enough to believe. None: failed."""
+    """(ns per iteration, seconds that a run takes besides), roughly: the count grows until a cell is long
+    enough to believe. None: failed."""
     iterations = PROBE_ITERATIONS
     for _ in range(6):
+        begin = time.monotonic()
         cell = hyperfine.measure(program, workload, backend, iterations, plan["timeout_s"],
                                  plan["memory_bytes"])
-        seconds = cell.get("seconds")
+        around_s, seconds = time.monotonic() - begin, cell.get("seconds")
         if cell["status"] != "ok" or not seconds:
             return None
         if seconds >= 0.005:
             break
         iterations *= min(100, math.ceil(0.01 / max(seconds, 1e-5)))
-    return seconds * 1e9 / iterations
+    return seconds * 1e9 / iterations, max(0.0, around_s - seconds)
 
 
 def iterations_for(speeds, aim_s):
@@ -423,15 +437,18 @@ def iterations_for(speeds, aim_s):
 
 # ---- rounds ----
 
-def cells_of_round(plan, number, out):
-    """The cells of a round in their order, without those that are barred."""
+def cells_of_round(plan, number, out, shaky=()):
+    """The runs of a round in their order, without those that are barred; one run of those that failed once."""
     by_name = {w["name"]: w for w in plan["workloads"]}
     entries = {e["name"]: e for e in plan["entries"]}
     cells = []
-    for name, entry in plans.round_order(list(by_name), list(entries), number, plan["seed"]):
+    turns, once = {w["name"]: w.get("turns") or 1 for w in plan["workloads"]}, set()
+    for name, entry in plans.round_order(list(by_name), list(entries), number, plan["seed"], turns):
         subject = plan["baseline"] if entries[entry]["role"] == "control" else entry
-        if (name, subject) in out:
+        if (name, subject) in out or (name, entry) in once:
             continue
+        if (name, subject) in shaky:
+            once.add((name, entry))
         workload = by_name[name]
         cells.append({"name": f"{name}/backend:{entry}", "label": name, "entry": entry,
                       "workload": runnable(workload["spec"]), "spec": workload["spec"], "backend": entries[entry]["backend"],
@@ -446,14 +463,15 @@ def run_rounds(folder, plan, program, out, counts):
     begun_at = len(rounds)
     while not enough(rounds, plan, time.monotonic() - started, begun_at):
         number = len(rounds) + 1
-        cells = cells_of_round(plan, number, out | struck_out(plan, counts, rounds))
+        cells = cells_of_round(plan, number, out | struck(plan, counts, rounds, STRIKES_MAX),
+                               struck(plan, counts, rounds, 1))
         if not cells:
             say("rounds   nothing to measure: every cell is excluded")
             break
         folder.require_space()
         show = Progress(number, plan["rounds"], len(cells), started, begun_at)
         result = hyperfine.run_round(program, number, cells, folder.path / "rounds", plan["timeout_s"],
-                                     plan["memory_bytes"], show.cells)
+                                     plan["memory_bytes"], show.cells, plan.get("cpu"))
         result["seed"] = plan["seed"]
         folder.write_json(f"rounds/{number:03d}.json", result)
         rounds.append(result)
@@ -589,6 +607,8 @@ def main(argv):
     rounds_before = len(folder.read_rounds())
     rounds = run_rounds(folder, plan, program, out, counts)
     write_context(folder, program, known, plan, before, rounds_before, rounds)
+    if plan.get("curves"):
+        curves.run_all(folder, plan, program, out | struck(plan, counts, rounds, 1), runnable, say)
     extras.run_all(folder, plan, program, say)
 
     model = report.publish(folder)

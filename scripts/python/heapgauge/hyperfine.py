@@ -1,16 +1,18 @@
 """Runs the cells of one round, each in a fresh process, by one call of hyperfine.
 
-hyperfine times all runs of one command before the next, so it can't interleave; one call a round, every
-command once, in our order, does. Its -i keeps a failing cell from ending the round; what failed is
+hyperfine times all runs of one command before the next, so it can't interleave; a call of single runs in
+our order does. Its -i keeps a failing cell from ending the round; what failed is
 seen from the exit codes and from the cell's own JSON.
 """
 
 import ctypes
+import math
 import os
 import select
 import shlex
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from pathlib import Path
 from . import machine, store
 from .errors import Trouble
 
+COMMANDS_MAX = 400  # a call of hyperfine: their words must fit into one command line
 GRACE_SECONDS = 5  # what the cell itself gets to notice its timeout, before it is killed from outside
 
 
@@ -29,10 +32,10 @@ def require():
             raise Trouble(f"{program} is missing, which runs the cells: apt-get install {package}")
 
 
-def cell_command(program, workload, backend, iterations, timeout_s, memory_bytes):
+def cell_command(program, workload, backend, iterations, timeout_s, memory_bytes, cpu=None):
     """The command that measures one cell, as a list; --json is added by who runs it."""
     return [program, "cell", workload, f"--backend={backend}", f"--ops={iterations}",
-            f"--timeout={timeout_s:g}", f"--memory={memory_bytes}"]
+            f"--timeout={timeout_s:g}", f"--memory={memory_bytes}", *([] if cpu is None else [f"--cpu={cpu}"])]
 
 
 def publishable(command, spec):
@@ -99,30 +102,29 @@ def measure(program, workload, backend, iterations, timeout_s, memory_bytes, *mo
     return {"status": status, "detail": f"heapgauge cell {problem}: exit status {code}: {said}"}
 
 
-def run_round(program, number, cells, folder, timeout_s, memory_bytes, progress):
+def run_round(program, number, cells, folder, timeout_s, memory_bytes, progress, cpu=None):
     """Runs `cells`, dicts with name, workload (and its spec as published), entry,
-    backend and iterations, in their order.
+    backend and iterations, in their order; a cell may come several times.
 
-    Returns the round as it is stored. `progress` is called with the number of cells done.
+    Returns the round as it is stored, one result a cell. `progress` is called with the number of runs done.
     """
     work = Path(tempfile.mkdtemp(prefix=".round-", suffix=".tmp", dir=folder))
     try:
-        export = work / "hyperfine.json"
-        arguments = ["hyperfine", "-N", "--style", "none", "--warmup", "0", "--runs", "1", "-i",
-                     "--export-json", str(export)]
-        commands = []
+        named, commands = [], []
         for position, cell in enumerate(cells):
             command = cell_command(program, cell["workload"], cell["backend"], cell["iterations"],
-                                   timeout_s, memory_bytes)
+                                   timeout_s, memory_bytes, cpu)
             commands.append(command)
             guarded = ["timeout", f"--kill-after={GRACE_SECONDS}", f"{timeout_s + GRACE_SECONDS:g}",
-                       *command, f"--json={work / f'{position:04d}.json'}"]
-            arguments += ["-n", cell["name"], shlex.join(guarded)]
+                       *command, f"--json={work / f'{position:05d}.json'}"]
+            named.append((cell["name"], shlex.join(guarded)))
         before = machine.reading()
-        results = run_hyperfine(arguments, export, work, len(cells), progress)
+        results = []
+        for first in range(0, len(named), COMMANDS_MAX):
+            results += run_hyperfine(named[first:first + COMMANDS_MAX], work, progress)
         after = machine.reading()
         for position, (result, cell, command) in enumerate(zip(results, cells, commands)):
-            found, problem = read_cell(work / f"{position:04d}.json")
+            found, problem = read_cell(work / f"{position:05d}.json")
             code = (result.get("exit_codes") or [None])[0]
             if found is None:
                 status = {124: "timeout", 137: "timeout"}.get(code, "error")
@@ -132,18 +134,50 @@ def run_round(program, number, cells, folder, timeout_s, memory_bytes, progress)
             if isinstance(found.get("backend_path"), str):
                 found["backend_path"] = machine.portable(found["backend_path"])
         return {"round_version": 1, "round": number, "before": before, "after": after,
-                "results": results}
+                "results": merge_turns(results)}
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def run_hyperfine(arguments, export, work, count, progress):
-    """One call of hyperfine; the entries of its export."""
+def merge_turns(results):
+    """The runs of a cell as one result, in the shape hyperfine gives to several runs of a command.
+
+    `cell` is that of the fastest run, or of the first that went wrong; `turns` keeps every run's own time.
+    """
+    by_cell = {}
+    for result in results:
+        by_cell.setdefault((result["workload"], result["entry"]), []).append(result)
+    return [merge_runs(runs) if len(runs) > 1 else runs[0] for runs in by_cell.values()]
+
+
+def merge_runs(runs):
+    """One result of several runs of one cell."""
+    bad = next((r for r in runs if r["cell"]["status"] != "ok" or r["exit_codes"][0] != 0), None)
+    chosen = bad or min(runs, key=lambda r: r["cell"].get("seconds", math.inf))
+    times = [t for r in runs for t in r["times"]]
+    merged = {**chosen, "times": times, "exit_codes": [chosen["exit_codes"][0]] if bad else [0] * len(runs),
+              "mean": statistics.fmean(times), "median": statistics.median(times),
+              "stddev": statistics.stdev(times), "min": min(times), "max": max(times)}
+    for key in ("user", "system"):
+        if all(key in r for r in runs):
+            merged[key] = statistics.fmean(r[key] for r in runs)
+    merged["turns"] = {"position": [r["position"] for r in runs],
+                       **{key: [r["cell"].get(key) for r in runs] for key in ("seconds", "cpu_seconds")}}
+    return merged
+
+
+def run_hyperfine(named, work, progress):
+    """One call of hyperfine on (name, command) pairs; the entries of its export."""
+    export = work / "hyperfine.json"
+    arguments = ["hyperfine", "-N", "--style", "none", "--warmup", "0", "--runs", "1", "-i",
+                 "--export-json", str(export)]
+    for name, command in named:
+        arguments += ["-n", name, command]
     with open(work / "said", "w+") as said:
         child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                  stderr=said, start_new_session=True, preexec_fn=die_with_parent)
         try:
-            watch(child, work, count, progress)
+            watch(child, work, progress)
         except BaseException:
             kill_session(child.pid)
             child.wait()
@@ -158,19 +192,20 @@ def run_hyperfine(arguments, export, work, count, progress):
     except (ValueError, KeyError) as error:
         raise Trouble(f"hyperfine wrote no usable record ({error}); finished rounds are kept, and "
                       "--resume goes on") from None
-    if len(results) != count:
-        raise Trouble(f"hyperfine recorded {len(results)} of {count} cells; finished rounds are kept, "
+    export.unlink()
+    if len(results) != len(named):
+        raise Trouble(f"hyperfine recorded {len(results)} of {len(named)} runs; finished rounds are kept, "
                       "and --resume goes on")
     return results
 
 
-def watch(child, work, count, progress):
+def watch(child, work, progress):
     """Waits for the round; on a terminal reports cells done, once a second so as not to disturb them."""
     if sys.stderr.isatty():
         ended = select.poll()
         handle = os.pidfd_open(child.pid)
         ended.register(handle, select.POLLIN)
         while not ended.poll(1000):
-            progress(min(count, sum(1 for _ in work.glob("[0-9]*.json"))))
+            progress(sum(1 for _ in work.glob("[0-9]*.json")))
         os.close(handle)
     child.wait()

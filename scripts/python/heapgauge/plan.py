@@ -1,7 +1,8 @@
 """What is measured and in which order.
 
 An *entry* is a column of the experiment: a backend, the baseline's second run (A/A), or the null
-backend. A *cell* is a workload on an entry. A round runs every cell once.
+backend. A *cell* is a workload on an entry. A round runs every cell in several turns, each in a fresh
+process, and takes its fastest: what a machine does to a run only ever makes it slower.
 """
 
 import random
@@ -61,13 +62,16 @@ def order_in_round(names, number, seed, purpose):
     return [names[i] for i in latin_rows(len(names), rng)[row]]
 
 
-def round_order(workloads, entry_names, number, seed):
+def round_order(workloads, entry_names, number, seed, turns=None):
     """All cells of a round as (workload, entry) in the order they run.
 
-    A workload's cells stand together, so that what is compared is close in time; workloads and, within
-    each, entries follow a Latin square of their own.
+    A workload's cells stand together, so that what is compared is close in time: every entry in turn, as
+    often as `turns` says (workload -> count; once where it says nothing). Workloads and, within each turn,
+    entries follow a Latin square of their own.
     """
     cells = []
     for workload in order_in_round(workloads, number, seed, "workloads"):
-        cells += [(workload, entry) for entry in order_in_round(entry_names, number, seed, workload)]
+        count = (turns or {}).get(workload, 1)
+        for turn in range((number - 1) * count + 1, number * count + 1):
+            cells += [(workload, entry) for entry in order_in_round(entry_names, turn, seed, workload)]
     return cells

@@ -5,6 +5,7 @@
     verdicts.json   what the oracle said, before anything was timed
     counts.json     whether the calls asked for arrived at the allocator, counted once before the rounds
     context.json    the machine, before and after
+    curves/001.json of the first workload: latency by percentile, memory over operations (see curves.py)
     frag.json, fuzz.json  where asked for: fragmentation, what the fuzzer found
     rounds/001.json every cell once, in fresh processes: hyperfine's record and the cells' own
     SHA256SUMS      checksums of all of these; `sha256sum -c` reads it
