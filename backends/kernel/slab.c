@@ -8,8 +8,20 @@
 #include <linux/string.h>
 #include <linux/version.h>
 
-/* No warning in the log when a stream asks for more than there is: NULL is the answer. */
-#define FLAGS (GFP_KERNEL | __GFP_NOWARN)
+/* No warning in the log and nobody killed when a stream asks for more than there is: NULL is the answer. */
+#define FLAGS (GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY)
+
+/* False once three quarters of the guest's memory are taken: a stream that wants more is refused, or the
+ * kernel would kill its only process for want of memory and panic. Looked up for large blocks, now and
+ * then for small ones, and always while it is full. */
+static bool there_is_room(size_t size) {
+    enum { LARGE_BYTES = 64 << 10, EVERY = 256 };
+    static unsigned asked;
+    static bool is_full;
+    if (size >= LARGE_BYTES || is_full || ++asked % EVERY == 0)
+        is_full = si_mem_available() <= (long)(totalram_pages() / 4);
+    return !is_full;
+}
 
 /* ARCH_SLAB_MINALIGN is not exported under one name in all releases; every slab object has at least this. */
 #ifdef ARCH_SLAB_MINALIGN
@@ -32,11 +44,11 @@ static void *move(const hg_backend *self, void *ptr, hg_layout layout, size_t ne
 /* ---- kmalloc, kvmalloc: the size alone ---- */
 
 static void *kmalloc_alloc(const hg_backend *self, hg_layout layout) {
-    return kmalloc(layout.size, FLAGS);
+    return there_is_room(layout.size) ? kmalloc(layout.size, FLAGS) : NULL;
 }
 
 static void *kmalloc_alloc_zeroed(const hg_backend *self, hg_layout layout) {
-    return kzalloc(layout.size, FLAGS);
+    return there_is_room(layout.size) ? kzalloc(layout.size, FLAGS) : NULL;
 }
 
 static void kmalloc_dealloc(const hg_backend *self, void *ptr, hg_layout layout) {
@@ -44,11 +56,13 @@ static void kmalloc_dealloc(const hg_backend *self, void *ptr, hg_layout layout)
 }
 
 static void *kvmalloc_alloc(const hg_backend *self, hg_layout layout) {
-    return layout.size > INT_MAX ? NULL : kvmalloc(layout.size, FLAGS);
+    bool fits = layout.size <= INT_MAX && there_is_room(layout.size);
+    return fits ? kvmalloc(layout.size, FLAGS) : NULL;
 }
 
 static void *kvmalloc_alloc_zeroed(const hg_backend *self, hg_layout layout) {
-    return layout.size > INT_MAX ? NULL : kvzalloc(layout.size, FLAGS);
+    bool fits = layout.size <= INT_MAX && there_is_room(layout.size);
+    return fits ? kvzalloc(layout.size, FLAGS) : NULL;
 }
 
 static void kvmalloc_dealloc(const hg_backend *self, void *ptr, hg_layout layout) {
@@ -63,7 +77,7 @@ static enum hg_slab_rule rule_of(const hg_backend *self) {
 
 static void *rule_call(const hg_backend *self, void *ptr, hg_layout layout, gfp_t flags) {
     size_t size = hg__slab_size(rule_of(self), layout, SLAB_MIN);
-    return size > KMALLOC_MAX_SIZE ? NULL : krealloc(ptr, size, flags);
+    return size <= KMALLOC_MAX_SIZE && there_is_room(size) ? krealloc(ptr, size, flags) : NULL;
 }
 
 static void *rule_alloc(const hg_backend *self, hg_layout layout) {
@@ -99,12 +113,12 @@ static struct kmem_cache *cache_for(hg_layout layout) {
 
 static void *cache_alloc(const hg_backend *self, hg_layout layout) {
     struct kmem_cache *cache = cache_for(layout);
-    return cache ? kmem_cache_alloc(cache, FLAGS) : NULL;
+    return cache && there_is_room(layout.size) ? kmem_cache_alloc(cache, FLAGS) : NULL;
 }
 
 static void *cache_alloc_zeroed(const hg_backend *self, hg_layout layout) {
     struct kmem_cache *cache = cache_for(layout);
-    return cache ? kmem_cache_zalloc(cache, FLAGS) : NULL;
+    return cache && there_is_room(layout.size) ? kmem_cache_zalloc(cache, FLAGS) : NULL;
 }
 
 static void cache_dealloc(const hg_backend *self, void *ptr, hg_layout layout) {
@@ -133,14 +147,16 @@ void __rg_dealloc(void *ptr, size_t size, size_t align);
 
 #define RUST_FACE(prefix)                                                                          \
     static void *prefix##_face_alloc(const hg_backend *self, hg_layout layout) {                   \
-        return __##prefix##_alloc(layout.size, layout.align);                                      \
+        return there_is_room(layout.size) ? __##prefix##_alloc(layout.size, layout.align) : NULL;  \
     }                                                                                              \
     static void *prefix##_face_zeroed(const hg_backend *self, hg_layout layout) {                  \
-        return __##prefix##_alloc_zeroed(layout.size, layout.align);                               \
+        bool room = there_is_room(layout.size);                                                    \
+        return room ? __##prefix##_alloc_zeroed(layout.size, layout.align) : NULL;                 \
     }                                                                                              \
     static void *prefix##_face_realloc(const hg_backend *self, void *ptr, hg_layout layout,        \
                                        size_t new_size) {                                          \
-        return __##prefix##_realloc(ptr, layout.size, layout.align, new_size);                     \
+        bool room = there_is_room(new_size);                                                       \
+        return room ? __##prefix##_realloc(ptr, layout.size, layout.align, new_size) : NULL;       \
     }                                                                                              \
     static void prefix##_face_dealloc(const hg_backend *self, void *ptr, hg_layout layout) {       \
         __##prefix##_dealloc(ptr, layout.size, layout.align);                                      \

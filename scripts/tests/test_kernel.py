@@ -5,6 +5,7 @@ import os
 import shutil
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,12 @@ def test_usage(tmp_path):
     assert "neither a trace" in ends(tmp_path / "text").stderr
 
 
+def test_a_cache_that_cannot_be_written():
+    done = subprocess.run([RUN], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "HEAPGAUGE_KERNEL_CACHE": "/proc/nowhere"})
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "/proc/nowhere" in done.stderr
+
+
 # ---- guests ----
 
 def booted(name, *words, timeout=280):
@@ -175,9 +182,38 @@ def test_an_oops_is_a_finding():
     assert done.returncode == 1 and "FINDING in the guest: Kernel panic" in done.stdout, done.stdout
 
 
+@pytest.mark.parametrize("count, size", [(400, 4 << 20), (100000, 16 << 10)])
+def test_a_stream_that_wants_more_than_the_guest_has_is_refused(count, size, tmp_path):
+    """NULL, not a kernel that kills its only process: a guest has 768 MB."""
+    ops = b"".join(struct.pack("<BBHIQQ", 13, 0, 0, slot, size, 8) for slot in range(count))
+    (tmp_path / "full.flat").write_bytes(b"HGFLAT1\n" + struct.pack("<Q", count) + ops)
+    done = booted("uml", tmp_path / "full.flat", "--backend=krealloc_aligned")
+    if done.returncode == 2:
+        pytest.skip(done.stderr.strip().splitlines()[-1])
+    assert done.returncode == 0 and " clean " in done.stdout, done.stdout
+    assert int(done.stdout.split(" ops, ")[1].split()[0]) > 0
+
+
 def test_a_hang_is_a_finding():
     done = booted("uml", "--ops=4000M", "--backend=krealloc_aligned", "--timeout=5", timeout=60)
     assert done.returncode == 1 and "the guest hung or died after" in done.stdout
+
+
+def test_a_run_that_is_ended_ends_its_guest(tmp_path):
+    booted("uml", "--ops=1k")  # built
+    child = subprocess.Popen([RUN, "--ops=4000M", "--backend=krealloc_aligned"], stderr=subprocess.PIPE, text=True)
+    if "booting" not in child.stderr.readline():
+        child.wait()
+        pytest.skip("user-mode Linux can't be had here: scripts/kernel-run says why")
+    guests = []
+    for _ in range(100):
+        guests = subprocess.run(["pgrep", "-P", str(child.pid)], capture_output=True, text=True).stdout.split()
+        if guests:
+            break
+        time.sleep(0.05)
+    child.terminate()
+    assert child.wait(timeout=20) == 2 and guests
+    assert not any(Path(f"/proc/{pid}").exists() for pid in guests)
 
 
 def test_an_emulated_kernel():

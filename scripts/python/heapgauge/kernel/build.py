@@ -166,7 +166,7 @@ def prepare_headers(root):
 # ---- the module and the guest's first file system ----
 
 def link_sources(folder, with_rust):
-    """The folder that Kbuild builds in: links to the sources, so that nothing is written among them."""
+    """The folder that Kbuild builds in: links to the sources, so that nothing is written among them. All sources."""
     backends = ROOT / "backends"
     own = [p for p in (backends / "kernel").iterdir()
            if p.name != "guest.c" and (p.suffix in (".c", ".h") or p.name in ("Kbuild", "include")
@@ -180,21 +180,28 @@ def link_sources(folder, with_rust):
     for old in folder.rglob("*"):
         if old.is_symlink() and old not in wanted:
             old.unlink()
+            (folder / "heapgauge.ko").unlink(missing_ok=True)
     for link, target in wanted.items():
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.is_symlink() or os.readlink(link) != str(target):
             link.unlink(missing_ok=True)
             link.symlink_to(target)
+            (folder / "heapgauge.ko").unlink(missing_ok=True)
+    return [file for target in wanted.values() for file in ([target] if target.is_file() else target.rglob("*.h"))]
 
 
-def build_module(kernel, make, environment=None):
+def build_module(kernel, make, say, environment=None):
     """heapgauge.ko, made of the sources as they are now (and heapgauge_vectors.ko where the kernel has Rust)."""
     folder = kernel.folder / "module"
-    link_sources(folder, kernel.name == "rust")
+    module = folder / "heapgauge.ko"
+    sources = link_sources(folder, kernel.name == "rust")
+    if module.exists() and module.stat().st_mtime > max(file.stat().st_mtime for file in sources):
+        return module
+    say(f"{kernel.name}: building the module")
     log = kernel.folder / "module.log"
     log.unlink(missing_ok=True)
     run([*make, f"M={folder}", "modules"], log, env=environment)
-    return folder / "heapgauge.ko"
+    return module
 
 
 def build_init(kernel):
@@ -253,5 +260,4 @@ def build(name, say):
             make, environment, image = rust.prepare(kernel, root, say)
         else:
             make, image = prepare_headers(root), next(root.glob("boot/vmlinuz-*"))
-        say(f"{name}: building the module")
-        return Built(kernel, image, build_module(kernel, make, environment), build_init(kernel))
+        return Built(kernel, image, build_module(kernel, make, say, environment), build_init(kernel))

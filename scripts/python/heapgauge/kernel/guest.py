@@ -118,15 +118,16 @@ def run(built, jobs, files=None, debug=False, timeout=120, log=None):
         text_size = 0
         log = Path(log or built.kernel.folder / f"console{'-debug' if debug else ''}.log")
         begin = time.monotonic()
-        with open(log, "wb") as out:
+        growing = log.with_name(f"{log.stem}-{os.getpid()}.log")  # another run may be on its way
+        with open(growing, "wb") as out:
             child = subprocess.Popen([str(w) for w in command_line(built, initramfs, debug)], stdin=subprocess.DEVNULL,
                                      stdout=out, stderr=subprocess.STDOUT, cwd=place, start_new_session=True,
                                      env={**os.environ, "HOME": place, "TMPDIR": place})
             try:
                 while child.poll() is None and time.monotonic() - begin < timeout:
                     time.sleep(0.05)
-                    text_size = log.stat().st_size
-                    if text_size > LOG_BYTES_MAX or (text_size and b"HG end" in log.read_bytes()[-400:]):
+                    text_size = growing.stat().st_size
+                    if text_size > LOG_BYTES_MAX or (text_size and b"HG end" in growing.read_bytes()[-400:]):
                         break
                 if child.poll() is None and text_size <= LOG_BYTES_MAX:
                     try:  # it has said its last word: a moment to power off
@@ -135,6 +136,7 @@ def run(built, jobs, files=None, debug=False, timeout=120, log=None):
                         pass
             finally:
                 stop(child)
+                growing.replace(log)
         seconds = time.monotonic() - begin
         text = log.read_bytes()[:LOG_BYTES_MAX].decode(errors="replace")
         answers, alarms, ended = parse_log(text, jobs)

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -278,6 +279,7 @@ def main(argv):
     options.ops_given = options.ops is not None
     options.ops = options.ops or 100000
     findings = 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TROUBLE))  # so that guests are stopped
     try:
         if options.page:
             text = story.page(options.page)
@@ -293,7 +295,7 @@ def main(argv):
                 findings += found
                 if options.output:
                     keep(options.output, name, options.debug, record, outcome)
-    except Trouble as trouble:
+    except (Trouble, OSError) as trouble:  # a full disk, a cache that can't be written
         say(f"kernel-run: {trouble}")
         return EXIT_TROUBLE
     return EXIT_FINDING if findings else EXIT_WELL
