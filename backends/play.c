@@ -1,6 +1,9 @@
 #include "play.h"
 
-enum { PAGE_BYTES = 4096 };
+enum {
+    PAGE_BYTES = 4096,
+    LOOK_AHEAD = 16 /* operations: their slots are fetched into the cache meanwhile */
+};
 
 /* A program writes to what it allocates; without this, pages never become resident and footprint and
  * page faults would be nothing like the program's. One byte a page, and the last. */
@@ -67,24 +70,26 @@ static __attribute__((noinline)) void play_unnamed(const hg_backend *backend, co
         void *ptr = call_rare(libc, op, &supported);
         if (ptr)
             libc->free(ptr);
-    } else if (op->kind == HG_OP_FREE) {
-        libc->free(NULL);
     }
-    tally->performed++;
     tally->unsupported += !supported;
 }
 
-static size_t wrong_stream(const hg_op *ops, const hg_op *op) {
-    return (size_t)(op - ops);
-}
-
-size_t hg__play_libc(const hg_backend *backend, struct hg_played *slots, const hg_op *ops,
-                     size_t count, bool touch, struct hg_play_tally *tally) {
+/* The operation at which hg__play_libc stops: `end`, or one that fills a full slot. *not_performed
+ * counts those before it that were not performed. */
+static const hg_op *play_until(const hg_backend *backend, struct hg_played *slots, const hg_op *ops,
+                               const hg_op *end, bool touch, struct hg_play_tally *tally,
+                               uint64_t *not_performed) {
     const struct hg_libc_face *libc = &backend->libc;
-    const hg_op *end = ops + count;
     for (const hg_op *op = ops; op < end; op++) {
+        /* The table of slots is the player's, not the program's: its misses are not to be measured. The
+         * blocks themselves are left alone, theirs are. */
+        const hg_op *ahead = end - op > LOOK_AHEAD ? op + LOOK_AHEAD : op;
+        __builtin_prefetch(&slots[ahead->slot], 1);
         if (op->slot == HG_SLOT_NONE) {
-            play_unnamed(backend, op, tally);
+            if (op->kind == HG_OP_FREE)
+                libc->free(NULL);
+            else
+                play_unnamed(backend, op, tally);
             continue;
         }
         struct hg_played *slot = &slots[op->slot];
@@ -97,8 +102,21 @@ size_t hg__play_libc(const hg_backend *backend, struct hg_played *slots, const h
             break;
         case HG_OP_MALLOC:
             if (slot->ptr)
-                return wrong_stream(ops, op);
+                return op;
             ptr = libc->malloc(size);
+            slot->ptr = ptr;
+            slot->size_align = pack(size, 1);
+            if (!ptr)
+                tally->failed++;
+            else if (touch)
+                touch_block(ptr, size);
+            break;
+        case HG_OP_CALLOC:
+            if (slot->ptr)
+                return op;
+            ptr = libc->calloc ? libc->calloc(op->arg, size) : NULL;
+            tally->unsupported += !libc->calloc;
+            size *= op->arg;
             slot->ptr = ptr;
             slot->size_align = pack(size, 1);
             if (!ptr)
@@ -158,22 +176,20 @@ size_t hg__play_libc(const hg_backend *backend, struct hg_played *slots, const h
         default: { /* the other allocating calls, and the layout face in a mixed stream */
             if (op->kind >= HG_OP_ALLOC && op->kind <= HG_OP_DEALLOC) {
                 if (hg__play_layout(backend, slots, op, 1, touch, tally) != 1)
-                    return wrong_stream(ops, op);
-                tally->performed--;
+                    return op;
+                tally->performed--; /* counted below */
                 break;
             }
             if (!hg_op_allocates(op->kind)) {
                 tally->left_out++;
-                tally->performed--;
+                ++*not_performed;
                 break;
             }
             if (slot->ptr)
-                return wrong_stream(ops, op);
+                return op;
             bool supported;
             ptr = call_rare(libc, op, &supported);
-            size_t align = op->kind == HG_OP_CALLOC || op->arg == 0 ? 1 : op->arg;
-            if (op->kind == HG_OP_CALLOC)
-                size *= op->arg;
+            size_t align = op->arg == 0 ? 1 : op->arg;
             slot->ptr = ptr;
             slot->size_align = pack(size, align);
             tally->unsupported += !supported;
@@ -184,9 +200,17 @@ size_t hg__play_libc(const hg_backend *backend, struct hg_played *slots, const h
             break;
         }
         }
-        tally->performed++;
     }
-    return count;
+    return end;
+}
+
+size_t hg__play_libc(const hg_backend *backend, struct hg_played *slots, const hg_op *ops,
+                     size_t count, bool touch, struct hg_play_tally *tally) {
+    uint64_t not_performed = 0;
+    const hg_op *const stop =
+        play_until(backend, slots, ops, ops + count, touch, tally, &not_performed);
+    tally->performed += (uint64_t)(stop - ops) - not_performed;
+    return (size_t)(stop - ops);
 }
 
 size_t hg__play_without_libc(const hg_backend *backend, struct hg_played *slots, const hg_op *ops,
