@@ -2,6 +2,7 @@
 #include "heapgauge/player.h"
 
 #include "heapgauge/meter.h"
+#include "clock.h"
 #include "operation_facts.h"
 #include "play.h"
 
@@ -127,9 +128,12 @@ static uint64_t above_baseline(const struct play *play, uint64_t bytes) {
     return bytes > baseline ? bytes - baseline : 0;
 }
 
-/* Environment operations that the measuring hand knows: a purge. Native calls are the oracle's only. */
+/* Environment operations that the measuring hand knows: a purge, and time (no call: it counts as left
+ * out). Native calls are the oracle's only. */
 static void play_environment(const struct hg_play_config *config, const hg_op *op,
                              struct hg_play_tally *tally) {
+    if (op->kind == HG_OP_CLOCK && config->trace_clock)
+        hg__clock_advance(op->size);
     if (op->kind == HG_OP_PURGE && config->backend->purge) {
         config->backend->purge(config->backend);
         tally->performed++;
@@ -689,6 +693,8 @@ enum hg_status hg_play(const struct hg_play_config *config, struct hg_source *so
     pthread_cond_init(&play.begin, NULL);
     pthread_cond_init(&play.end, NULL);
     enum hg_status status;
+    if (config->trace_clock)
+        hg__clock_stop(config->backend->facts.path);
     if (prepare(&play)) {
         status = play_all(&play);
         if (play.workers)

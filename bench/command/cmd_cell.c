@@ -85,6 +85,7 @@ static int play_trace(const struct cell *cell, struct measured *measured) {
         .face = cell->face,
         .mode = totals->thread_count > 1 ? HG_PLAY_PARALLEL : HG_PLAY_SINGLE,
         .touch = true,
+        .trace_clock = true,
     };
     if (config.mode == HG_PLAY_SINGLE)
         pin(cell, measured);

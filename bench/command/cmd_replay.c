@@ -15,6 +15,8 @@ static const char usage[] =
     "  --face=recorded|layout  through the libc face as recorded, or translated to layouts (recorded)\n"
     "  --single            one thread plays everything, in order (default: the trace's own threads)\n"
     "  --no-touch          do not write to the blocks\n"
+    "  --clock=trace|machine  time passes for the allocator as it did for the program, by the trace's clock\n"
+    "                      operations, or as it does here (trace)\n"
     "  --cut-ok            play what there is of a cut trace\n"
     "  --timeout=S         seconds (600)\n"
     "  --memory=BYTES      resident memory the child may take (three quarters of what is free)\n\n"
@@ -97,12 +99,13 @@ static int replay_backend(const hg_backend *backend, const char *spec, void *con
 }
 
 int hg_cmd_replay(int argc, char **argv) {
-    enum { BACKEND = 256, FACE, SINGLE, NO_TOUCH, CUT_OK, TIMEOUT, MEMORY };
+    enum { BACKEND = 256, FACE, SINGLE, NO_TOUCH, CLOCK, CUT_OK, TIMEOUT, MEMORY };
     static const struct option options[] = {
         {"backend", required_argument, NULL, BACKEND},
         {"face", required_argument, NULL, FACE},
         {"single", no_argument, NULL, SINGLE},
         {"no-touch", no_argument, NULL, NO_TOUCH},
+        {"clock", required_argument, NULL, CLOCK},
         {"cut-ok", no_argument, NULL, CUT_OK},
         {"timeout", required_argument, NULL, TIMEOUT},
         {"memory", required_argument, NULL, MEMORY},
@@ -110,7 +113,7 @@ int hg_cmd_replay(int argc, char **argv) {
         {0},
     };
     struct replay replay = {.stream = {.command = "replay"},
-                            .play = {.mode = HG_PLAY_PARALLEL, .touch = true},
+                            .play = {.mode = HG_PLAY_PARALLEL, .touch = true, .trace_clock = true},
                             .limits = {.timeout_s = 600}};
     const char *backends = "system";
     bool good = true;
@@ -129,6 +132,10 @@ int hg_cmd_replay(int argc, char **argv) {
             break;
         case NO_TOUCH:
             replay.play.touch = false;
+            break;
+        case CLOCK:
+            replay.play.trace_clock = strcmp(optarg, "trace") == 0;
+            good = replay.play.trace_clock || strcmp(optarg, "machine") == 0;
             break;
         case CUT_OK:
             replay.stream.cut_ok = true;

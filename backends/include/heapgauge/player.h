@@ -32,8 +32,11 @@ struct hg_play_config {
     const hg_backend *backend;
     enum hg_face face;
     enum hg_play_mode mode;
-    bool touch;            /* write to each page of a new block, as its program would */
-    hg_oracle *oracle;     /* check with this; NULL: measure. Not with HG_PLAY_PARALLEL unless the
+    bool touch;        /* write to each page of a new block, as its program would */
+    bool trace_clock;  /* time passes for the backend as in the trace (clock operations), not as on
+                              the machine; what that can't reach: backends/clock.h. From the first
+                              such play on, for the rest of the process's life */
+    hg_oracle *oracle; /* check with this; NULL: measure. Not with HG_PLAY_PARALLEL unless the
                               oracle is concurrent */
     unsigned finish_order; /* for the oracle, see hg_oracle_finish */
 };
