@@ -10,8 +10,8 @@
 #include "heapgauge/layout.h"
 
 struct hg__bin {
-    void **top;   /* next cell to fill; only the owner moves it, others may look */
-    void **limit; /* full here; within the array */
+    void **top;                 /* next cell to fill; only the owner moves it, others may look */
+    void **limit;               /* full here; within the array */
 } __attribute__((aligned(16))); /* on every machine: its number times 16 is its offset */
 
 extern __thread struct hg__cache *hg__thread
