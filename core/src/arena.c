@@ -13,6 +13,7 @@ enum {
     RETAIN_EXTRA_MAX = 64 << 20, /* dirty bytes allowed to a program that keeps missing them */
     COMMIT_STEP_SIZE = 4 << 20,
     RETAIN_SPAN_MS = 1000,
+    RETAIN_SHARE = 8,        /* one of so many granules that were missed is kept the next time */
     DIRTY_SPAN_MS = 250,     /* dirty memory not needed for so long may go */
     TRIM_MIN_SIZE = 4 << 20, /* growth or loss below this is not worth looking for holes */
     TRIM_SPAN_MS = 100,
@@ -330,12 +331,17 @@ static void count_use(struct hg__arena *a, size_t more, size_t less) {
     __atomic_store_n(&a->trim_due, a->os ? due : 0, __ATOMIC_RELAXED);
 }
 
-/* Memory known to be clean goes to a large block: if it was purged just now, that was too early;
- * keep that much more from now on. */
+/* Memory known to be clean is taken: as far as that much was purged just now, that was too early. Keep
+ * some of it from now on, all if that happens again and again. */
 static void count_missed(struct hg__arena *a, size_t length) {
     size_t most = ((size_t)RETAIN_EXTRA_MAX >> a->shift) + a->used / 2;
-    if (a->purge_ms && hg__os_now_ms() - a->purge_ms < RETAIN_SPAN_MS)
-        a->retain_extra = a->retain_extra + length < most ? a->retain_extra + length : most;
+    if (!a->missable || hg__os_now_ms() - a->purge_ms >= RETAIN_SPAN_MS)
+        return;
+    size_t missed = length < a->missable ? length : a->missable;
+    a->missable -= missed;
+    a->retain_extra += (missed + RETAIN_SHARE - 1) / RETAIN_SHARE;
+    if (a->retain_extra > most)
+        a->retain_extra = most;
 }
 
 size_t hg__arena_take(struct hg__arena *a, size_t length, size_t align, enum hg__run_kind kind,
@@ -355,9 +361,9 @@ size_t hg__arena_take(struct hg__arena *a, size_t length, size_t align, enum hg_
             hg__map_set(a, g, HG__MAP_LARGE);
             a->large_count++;
             a->large_granules += length;
-            if (*zeroed)
-                count_missed(a, length);
         }
+        if (*zeroed)
+            count_missed(a, length);
     }
     hg__unlock(&a->lock);
     return g;
@@ -366,7 +372,7 @@ size_t hg__arena_take(struct hg__arena *a, size_t length, size_t align, enum hg_
 /* Dirty memory up to an eighth of what is used may wait for its next use, and more for as long as
  * it is used again: only what was never needed during DIRTY_SPAN_MS goes. When most of the memory
  * is free at once all goes but that eighth, for without a thread of our own there may be no later
- * call. A program that takes large blocks soon after they were purged is allowed more. */
+ * call. A program that takes memory soon after it was purged is allowed more. */
 static void purge_if_due(struct hg__arena *a) {
     size_t limit = a->used / 8 + ((size_t)RETAIN_MIN_SIZE >> a->shift) + a->retain_extra;
     if (!a->os || a->dirty <= limit) {
@@ -384,8 +390,10 @@ static void purge_if_due(struct hg__arena *a) {
     if (now - a->purge_ms > RETAIN_SPAN_MS)
         a->retain_extra /= 2;
     size_t keep = flood || limit > a->dirty - a->dirty_low ? limit : a->dirty - a->dirty_low;
+    if (now - a->purge_ms > RETAIN_SPAN_MS)
+        a->missable = 0;
     a->purge_ms = now;
-    purge_to(a, keep);
+    a->missable += purge_to(a, keep) >> a->shift;
     a->over_ms = now;
     a->dirty_low = a->dirty;
 }

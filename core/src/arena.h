@@ -98,6 +98,7 @@ struct hg__arena {
     size_t peak;         /* granules: most ever used */
     size_t dirty_low;    /* least `dirty` since over_ms; see purge_if_due */
     size_t retain_extra; /* granules kept dirty because lately missed */
+    size_t missable;     /* granules purged lately that nobody missed yet */
     size_t grow_mark;    /* `used` above or ... */
     size_t drop_mark;    /* ... below which heaps are to be trimmed next; see count_use */
     uint8_t trim_due;  /* atomic: 1 heaps should look for holes; 2 caches should be emptied first */
