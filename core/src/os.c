@@ -2,7 +2,6 @@
 #include "os.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +153,11 @@ size_t hg__os_page_size(void) {
     return (size_t)getpagesize();
 }
 
+enum {
+    WAIT_PRIVATE = 128,
+    WAKE_PRIVATE = 129
+}; /* futex(2); not every libc has the kernel's header */
+
 void hg__lock_wait(struct hg__lock *lock) {
     int saved = errno;
     for (int spin = 0; spin < 100; spin++) {
@@ -167,13 +171,13 @@ void hg__lock_wait(struct hg__lock *lock) {
 #endif
     }
     while (__atomic_exchange_n(&lock->state, 2, __ATOMIC_ACQUIRE) != 0)
-        syscall(SYS_futex, &lock->state, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+        syscall(SYS_futex, &lock->state, WAIT_PRIVATE, 2, NULL, NULL, 0);
     errno = saved;
 }
 
 void hg__lock_wake(struct hg__lock *lock) {
     int saved = errno;
-    syscall(SYS_futex, &lock->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    syscall(SYS_futex, &lock->state, WAKE_PRIVATE, 1, NULL, NULL, 0);
     errno = saved;
 }
 

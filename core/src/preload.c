@@ -13,6 +13,7 @@ void cfree(void *block) {
     free(block);
 }
 
+#ifdef __GLIBC__
 int mallopt(int parameter, int value) {
     (void)parameter, (void)value;
     return 1; /* accepted; nothing here depends on it */
@@ -73,3 +74,4 @@ int malloc_info(int options, FILE *stream) {
             stats.large_count, stats.large_size, stats.used_size + stats.dirty_size);
     return 0;
 }
+#endif

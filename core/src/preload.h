@@ -23,12 +23,14 @@ size_t malloc_usable_size(void *block);
 void free_sized(void *block, size_t size);
 void free_aligned_sized(void *block, size_t align, size_t size);
 int malloc_trim(size_t pad);
+#ifdef __GLIBC__
 int mallopt(int parameter, int value);
 void malloc_stats(void);
 int malloc_info(int options, FILE *stream);
 struct mallinfo mallinfo(void);
 #if __GLIBC_PREREQ(2, 33)
 struct mallinfo2 mallinfo2(void);
+#endif
 #endif
 #pragma GCC visibility pop
 

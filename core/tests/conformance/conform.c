@@ -20,6 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+void *pvalloc(size_t size); /* not declared by every libc */
+
 static int unmet;
 
 #define EXPECT(x)                                                                                  \
@@ -70,7 +72,7 @@ static void zero_sizes(void) {
             break;
         }
         EXPECT(p[i] != NULL);
-        EXPECT((uintptr_t)p[i] % _Alignof(max_align_t) == 0);
+        EXPECT((uintptr_t)p[i] % _Alignof(long double) == 0);
     }
     for (int i = 1; i < COUNT; i++)
         for (int j = i - 64 > 0 ? i - 64 : 0; j < i; j++)
@@ -265,6 +267,7 @@ static void free_keeps_errno(void) {
 }
 
 static void statistics(void) {
+#ifdef __GLIBC__
 #if __GLIBC_PREREQ(2, 33)
     struct mallinfo2 before = mallinfo2();
     enum { COUNT = 1000 };
@@ -301,6 +304,7 @@ static void statistics(void) {
     fclose(f);
     EXPECT(text && strncmp(text, "<malloc version=", 16) == 0 && strstr(text, "</malloc>"));
     do_free(text);
+#endif
 }
 
 /* ---- the life of a process ---- */
