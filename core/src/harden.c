@@ -15,24 +15,6 @@ static uint8_t state_of(const struct hg__arena *a, const void *p) {
     return __atomic_load_n(hg__shadow_of(a, p), __ATOMIC_RELAXED);
 }
 
-static size_t slack_of(const struct hg__arena *a, const void *p) {
-    const uint8_t *shadow = hg__shadow_of(a, p);
-    size_t slack = (size_t)(state_of(a, p) - HG__SHADOW_LIVE);
-    if (slack == HG__SLACK_FAR)
-        slack = (size_t)shadow[1] | (size_t)shadow[2] << 7 | (size_t)shadow[3] << 14;
-    return slack;
-}
-
-/* Far slack is found only in blocks of four shadow bytes and more; none of the three passes for a
- * state of a live block. */
-static void set_live(const struct hg__arena *a, const void *p, size_t slack) {
-    uint8_t *shadow = hg__shadow_of(a, p);
-    for (unsigned i = 1; slack >= HG__SLACK_FAR && i <= 3; i++)
-        shadow[i] = (uint8_t)(slack >> 7 * (i - 1) & 0x7f);
-    size_t state = HG__SHADOW_LIVE | (slack < HG__SLACK_FAR ? slack : HG__SLACK_FAR);
-    __atomic_store_n(shadow, (uint8_t)state, __ATOMIC_RELAXED);
-}
-
 /* Of the slack, its first byte, which an overflow writes first, and its last 16. */
 static void slack_set(uint8_t *p, size_t extent, size_t slack) {
     size_t tail = slack < HG__STEP ? slack : HG__STEP;
@@ -42,11 +24,7 @@ static void slack_set(uint8_t *p, size_t extent, size_t slack) {
 }
 
 static void slack_check(const uint8_t *p, size_t extent, size_t slack) {
-    size_t tail = slack < HG__STEP ? slack : HG__STEP;
-    bool intact = slack == 0 || p[extent - slack] == HG__FILL;
-    for (size_t i = 1; i <= tail; i++)
-        intact &= p[extent - i] == HG__FILL;
-    if (HG_UNLIKELY(!intact))
+    if (HG_UNLIKELY(slack && (p[extent - slack] != HG__FILL || p[extent - 1] != HG__FILL)))
         hg__die("overflow of the block at", p, "bytes behind its end were written");
 }
 
@@ -65,7 +43,7 @@ void hg__harden_alloc_any(struct hg__arena *a, void *p, size_t size) {
         hg__die("double free of", p, "two threads freed it at once: it is handed out again");
     if (before == HG__SHADOW_FREED && HG_UNLIKELY(!hg__fill_is(p, extent)))
         die_written(p, extent);
-    set_live(a, p, extent - size);
+    hg__slack_set(hg__shadow_of(a, p), extent - size);
     slack_set(p, extent, extent - size);
 }
 
@@ -82,7 +60,7 @@ static size_t check_live(const struct hg__arena *a, const void *p, const char *w
         hg__die(what_if_freed, p, "the block is already free");
     if (!(state & HG__SHADOW_LIVE))
         hg__die(what, p, "no live block begins there");
-    size_t extent = extent_of(a, p, class), slack = slack_of(a, p);
+    size_t extent = extent_of(a, p, class), slack = hg__slack_get(hg__shadow_of(a, p));
     slack_check(p, extent, slack);
     return extent - slack;
 }
@@ -112,14 +90,14 @@ size_t hg__harden_check(const struct hg__arena *a, const void *p, size_t size) {
 size_t hg__harden_usable(const struct hg__arena *a, const void *p) {
     unsigned class;
     return (uintptr_t)p % HG__STEP == 0 && state_of(a, p) & HG__SHADOW_LIVE
-               ? extent_of(a, p, &class) - slack_of(a, p)
+               ? extent_of(a, p, &class) - hg__slack_get(hg__shadow_of(a, p))
                : 0;
 }
 
 void hg__harden_resize(struct hg__arena *a, void *p, size_t size) {
     unsigned class;
     size_t extent = extent_of(a, p, &class);
-    set_live(a, p, extent - size);
+    hg__slack_set(hg__shadow_of(a, p), extent - size);
     slack_set(p, extent, extent - size);
 }
 

@@ -80,13 +80,31 @@ void hg__harden_leave(struct hg__arena *a, void *p, size_t size);
 void hg__harden_give(struct hg__arena *a, size_t g);
 void hg__harden_take(struct hg__arena *a, size_t g, size_t length);
 
+/* The slack of a live block. One of HG__SLACK_FAR or more has four shadow bytes and more; none of the
+ * three behind passes for the state of a live block. */
+static inline size_t hg__slack_get(const uint8_t *shadow) {
+    size_t slack = (size_t)__atomic_load_n(shadow, __ATOMIC_RELAXED) - HG__SHADOW_LIVE;
+    if (slack == HG__SLACK_FAR)
+        slack = (size_t)shadow[1] | (size_t)shadow[2] << 7 | (size_t)shadow[3] << 14;
+    return slack;
+}
+
+static inline void hg__slack_set(uint8_t *shadow, size_t slack) {
+    if (slack >= HG__SLACK_FAR) {
+        shadow[1] = slack & 0x7f;
+        shadow[2] = slack >> 7 & 0x7f;
+        shadow[3] = slack >> 14 & 0x7f;
+        slack = HG__SLACK_FAR;
+    }
+    __atomic_store_n(shadow, (uint8_t)(HG__SHADOW_LIVE | slack), __ATOMIC_RELAXED);
+}
+
 /* hg__harden_alloc_any, quickly for the usual case: a slot of `extent` bytes that was used before. */
 static inline void hg__harden_alloc(struct hg__arena *a, void *p, size_t extent, size_t size) {
     uint8_t *shadow = hg__shadow_of(a, p);
-    size_t slack = extent - size;
-    if (HG_LIKELY(__atomic_load_n(shadow, __ATOMIC_RELAXED) == HG__SHADOW_FREED &&
-                  slack - 1 < HG__SLACK_FAR - 1 && hg__fill_is(p, extent))) {
-        __atomic_store_n(shadow, HG__SHADOW_LIVE | slack, __ATOMIC_RELAXED);
+    if (HG_LIKELY(__atomic_load_n(shadow, __ATOMIC_RELAXED) == HG__SHADOW_FREED && extent != size &&
+                  hg__fill_is(p, extent))) {
+        hg__slack_set(shadow, extent - size);
         ((uint8_t *)p)[size] = HG__FILL; /* the slack's last bytes are filled already */
     } else {
         hg__harden_alloc_any(a, p, size);
@@ -97,12 +115,12 @@ static inline void hg__harden_alloc(struct hg__arena *a, void *p, size_t extent,
 static inline void hg__harden_free(struct hg__arena *a, void *p, unsigned class, size_t extent,
                                    unsigned expected, size_t size) {
     uint8_t *shadow = hg__shadow_of(a, p);
-    size_t slack = (size_t)__atomic_load_n(shadow, __ATOMIC_RELAXED) - HG__SHADOW_LIVE;
+    size_t slack = hg__slack_get(shadow);
     const uint8_t *end = (uint8_t *)p + extent;
     /* No locked exchange: of two threads that free a block in the same instant both may pass here,
      * and the slot is found twice when it is handed out or comes home to its slab. */
-    if (HG_LIKELY(slack - 1 < HG__SLACK_FAR - 1 && (uintptr_t)p % HG__STEP == 0 &&
-                  (end[-1] & end[-slack]) == HG__FILL &&
+    if (HG_LIKELY(slack - 1 < extent && (uintptr_t)p % HG__STEP == 0 && end[-1] == HG__FILL &&
+                  end[-slack] == HG__FILL &&
                   (expected == HG__ANY_CLASS || (expected == class && size == extent - slack)))) {
         __atomic_store_n(shadow, HG__SHADOW_FREED, __ATOMIC_RELAXED);
         hg__fill_set(p, extent);
