@@ -15,14 +15,6 @@ static uint8_t state_of(const struct hg__arena *a, const void *p) {
     return __atomic_load_n(hg__shadow_of(a, p), __ATOMIC_RELAXED);
 }
 
-/* Of the slack, its first byte, which an overflow writes first, and its last 16. */
-static void slack_set(uint8_t *p, size_t extent, size_t slack) {
-    size_t tail = slack < HG__STEP ? slack : HG__STEP;
-    memset(p + extent - tail, HG__FILL, tail);
-    if (slack)
-        p[extent - slack] = HG__FILL;
-}
-
 static void slack_check(const uint8_t *p, size_t extent, size_t slack) {
     if (HG_UNLIKELY(slack && (p[extent - slack] != HG__FILL || p[extent - 1] != HG__FILL)))
         hg__die("overflow of the block at", p, "bytes behind its end were written");
@@ -43,8 +35,7 @@ void hg__harden_alloc_any(struct hg__arena *a, void *p, size_t size) {
         hg__die("double free of", p, "two threads freed it at once: it is handed out again");
     if (before == HG__SHADOW_FREED && HG_UNLIKELY(!hg__fill_is(p, extent)))
         die_written(p, extent);
-    hg__slack_set(hg__shadow_of(a, p), extent - size);
-    slack_set(p, extent, extent - size);
+    hg__set_live(hg__shadow_of(a, p), p, extent, size);
 }
 
 /* Aborts unless a live block begins at `p` and its slack is intact. */
@@ -97,8 +88,7 @@ size_t hg__harden_usable(const struct hg__arena *a, const void *p) {
 void hg__harden_resize(struct hg__arena *a, void *p, size_t size) {
     unsigned class;
     size_t extent = extent_of(a, p, &class);
-    hg__slack_set(hg__shadow_of(a, p), extent - size);
-    slack_set(p, extent, extent - size);
+    hg__set_live(hg__shadow_of(a, p), p, extent, size);
 }
 
 void hg__harden_forget(struct hg__arena *a, const void *p, size_t size) {

@@ -99,16 +99,22 @@ static inline void hg__slack_set(uint8_t *shadow, size_t slack) {
     __atomic_store_n(shadow, (uint8_t)(HG__SHADOW_LIVE | slack), __ATOMIC_RELAXED);
 }
 
-/* hg__harden_alloc_any, quickly for the usual case: a slot of `extent` bytes that was used before. */
+/* Makes the block at `p` live. Of its slack the first byte is what an overflow writes first, the last
+ * what many a stray index does. */
+static inline void hg__set_live(uint8_t *shadow, uint8_t *p, size_t extent, size_t size) {
+    hg__slack_set(shadow, extent - size);
+    if (HG_LIKELY(extent != size))
+        p[size] = p[extent - 1] = HG__FILL;
+}
+
+/* hg__harden_alloc_any, quickly for a slot of `extent` bytes. */
 static inline void hg__harden_alloc(struct hg__arena *a, void *p, size_t extent, size_t size) {
-    uint8_t *shadow = hg__shadow_of(a, p);
-    if (HG_LIKELY(__atomic_load_n(shadow, __ATOMIC_RELAXED) == HG__SHADOW_FREED && extent != size &&
-                  hg__fill_is(p, extent))) {
-        hg__slack_set(shadow, extent - size);
-        ((uint8_t *)p)[size] = HG__FILL; /* the slack's last bytes are filled already */
-    } else {
+    uint8_t *shadow = hg__shadow_of(a, p), before = __atomic_load_n(shadow, __ATOMIC_RELAXED);
+    if (HG_LIKELY(before == HG__SHADOW_NONE ||
+                  (before == HG__SHADOW_FREED && hg__fill_is(p, extent))))
+        hg__set_live(shadow, p, extent, size);
+    else
         hg__harden_alloc_any(a, p, size);
-    }
 }
 
 /* hg__harden_free_any, quickly for a slot of `class` and `extent` bytes that the map tells. */
