@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "heapgauge/contain.h"
+
 #if defined(HG_SANITIZED)
 /* The sanitizers refuse RTLD_DEEPBIND, which would take their interceptors away. */
 #define LOAD_FLAGS (RTLD_NOW | RTLD_LOCAL)
@@ -74,6 +76,17 @@ static void fill_native_face(void *handle, const char *file, struct hg_native_fa
     size_t offset;
     for (size_t i = 0; (symbol = hg_native_symbol(i, &offset)) != NULL; i++)
         store_function((char *)face + offset, own_symbol(handle, symbol, file));
+}
+
+/* The ways to give memory back that a library may export. */
+static size_t purge_by_native(const hg_backend *self) {
+    if (self->native.malloc_trim)
+        return self->native.malloc_trim(0) == 1;
+    if (self->native.mi_collect)
+        self->native.mi_collect(true);
+    else
+        self->native.release_free_memory();
+    return 0;
 }
 
 void hg__probe_zero_policies(hg_backend *backend) {
@@ -159,7 +172,32 @@ static const char *file_of_symbol(void *handle, const char *name) {
     return address ? hg__file_of_address(address) : "";
 }
 
-static void take_probed_facts(void *handle, const char *file, hg_backend *backend) {
+static const hg_backend *probed; /* by the child in hand */
+
+static int probe(void *facts) {
+    struct hg_facts *shared = facts;
+    hg_backend backend = *probed;
+    hg__probe_zero_policies(&backend);
+    shared->malloc_zero = backend.facts.malloc_zero;
+    shared->realloc_zero = backend.facts.realloc_zero;
+    return 0;
+}
+
+/* A library of which nothing is known is asked in a child: some end the process when asked for 0 bytes,
+ * and the first call here is then the caller's. What could not be found out stays unknown. */
+static void probe_in_child(hg_backend *backend) {
+    struct hg_facts *shared = hg_shared_map(sizeof *shared);
+    struct hg_limits limits = {.timeout_s = 5};
+    struct hg_contained child;
+    probed = backend;
+    if (!shared || hg_contain(probe, shared, &limits, &child) != HG_OK)
+        return;
+    backend->facts.malloc_zero = shared->malloc_zero;
+    backend->facts.realloc_zero = shared->realloc_zero;
+}
+
+static void take_probed_facts(void *handle, const char *file, const char *file_asked_for,
+                              hg_backend *backend) {
     const char *(*version)(void);
     store_function(&version, own_symbol(handle, "heapgauge_version", file));
     backend->facts.path = file;
@@ -167,7 +205,10 @@ static void take_probed_facts(void *handle, const char *file, hg_backend *backen
     backend->facts.align_min = backend->libc.malloc ? 8 : 1;
     backend->facts.align_max = (size_t)1 << 26;
     backend->facts.frees = true;
-    hg__probe_zero_policies(backend);
+    if (strchr(file_asked_for, '/'))
+        probe_in_child(backend);
+    else
+        hg__probe_zero_policies(backend);
 }
 
 /* Lets a library that reads `environ` itself (mimalloc, tcmalloc) see the environment as it is now. Bound
@@ -216,9 +257,12 @@ enum hg_status hg__library_load(const char *file, hg_backend *backend, void **ha
     if (!has_libc)
         backend->libc = (struct hg_libc_face){0}; /* never half of one */
     fill_native_face(library, own_file, &backend->native);
+    if (backend->native.malloc_trim || backend->native.mi_collect ||
+        backend->native.release_free_memory)
+        backend->purge = purge_by_native;
     if (!has_layout)
         take_layout_over_libc(backend);
-    take_probed_facts(library, own_file, backend);
+    take_probed_facts(library, own_file, file, backend);
     if (handle)
         *handle = library;
     return HG_OK;

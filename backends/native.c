@@ -46,6 +46,9 @@ static const struct {
     ENTRY("mallinfo2", mallinfo2),
     ENTRY("mallinfo", mallinfo),
     ENTRY("malloc_info", malloc_info),
+    ENTRY("malloc_trim", malloc_trim),
+    ENTRY("mi_collect", mi_collect),
+    ENTRY("MallocExtension_ReleaseFreeMemory", release_free_memory),
 };
 enum { ENTRY_COUNT = sizeof entries / sizeof *entries };
 

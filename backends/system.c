@@ -35,6 +35,7 @@ static void fill_native_face(struct hg_native_face *native) {
     static_assert(sizeof(struct mallinfo2) == sizeof(struct hg_mallinfo2), "ten fields");
     memcpy(&native->mallinfo2, &info2, sizeof info2);
     memcpy(&native->malloc_info, &info, sizeof info);
+    native->malloc_trim = malloc_trim;
 }
 
 static enum hg_status system_open(hg_backend *backend, char *why, size_t why_size) {

@@ -30,7 +30,7 @@ static const char usage[] =
     "Feeds allocators with streams of operations, biased to where allocators break, and checks every\n"
     "promise of the contract. What breaks is reduced and written as a trace, as text and as a C file.\n\n"
     "  --backend=A,B|all|PATH.so  allocators (all that are here)\n"
-    "  --target=A,B|all     layout, libc, threads, environment, native, differential, core_inside,\n"
+    "  --target=A,B|all     layout, libc, threads, environment, native, first, differential, core_inside,\n"
     "                       trace_reader, kernel (all)\n"
     "  --time=S             seconds for each backend and target (60)\n"
     "  --inputs=N           at most so many inputs each\n"
@@ -162,10 +162,13 @@ static int play_inputs(void *argument) {
         found = session->target->run(session, data, size);
         if (!found && session->fresh_features)
             keep(cell, data, size);
+        if (session->target->fresh_process)
+            break;
     }
-    if (!found && session->target->plays_operations && cell->children % 4 == 0) {
+    uint64_t every = session->target->fresh_process ? 1024 : 4;
+    if (!found && session->target->plays_operations && cell->children % every == 0) {
         cell->log->op_count = cell->log->input_begin = 0; /* no operations of ours show it */
-        found = hg_fuzz_check_reuse(session);
+        found = hg_fuzz_check_without_input(session);
     }
     for (size_t i = 0; hg_waiver_at(i) && i < 64; i++)
         cell->waiver_uses[i] += hg_waiver_uses(i);

@@ -15,12 +15,13 @@ enum { FULL_CHECK_EVERY = 64 };
 extern const struct hg_fuzz_target hg_fuzz_target_layout, hg_fuzz_target_libc,
     hg_fuzz_target_threads, hg_fuzz_target_environment, hg_fuzz_target_core_inside,
     hg_fuzz_target_trace_reader, hg_fuzz_target_differential, hg_fuzz_target_native,
-    hg_fuzz_target_kernel;
+    hg_fuzz_target_kernel, hg_fuzz_target_first;
 
 static const struct hg_fuzz_target *const targets[] = {
-    &hg_fuzz_target_layout,      &hg_fuzz_target_libc,         &hg_fuzz_target_threads,
-    &hg_fuzz_target_environment, &hg_fuzz_target_native,       &hg_fuzz_target_differential,
-    &hg_fuzz_target_core_inside, &hg_fuzz_target_trace_reader, &hg_fuzz_target_kernel,
+    &hg_fuzz_target_layout,       &hg_fuzz_target_libc,        &hg_fuzz_target_threads,
+    &hg_fuzz_target_environment,  &hg_fuzz_target_native,      &hg_fuzz_target_first,
+    &hg_fuzz_target_differential, &hg_fuzz_target_core_inside, &hg_fuzz_target_trace_reader,
+    &hg_fuzz_target_kernel,
 };
 enum { TARGET_COUNT = sizeof targets / sizeof *targets };
 
@@ -164,7 +165,9 @@ bool hg_fuzz_play_ops(struct hg_fuzz_session *session, const hg_op *ops, size_t 
     return false;
 }
 
-bool hg_fuzz_check_reuse(struct hg_fuzz_session *session) {
+bool hg_fuzz_check_without_input(struct hg_fuzz_session *session) {
+    if (session->target->without_input)
+        return session->target->without_input(session);
     if (hg_oracle_check_reuse(session->oracle, false) != HG_END &&
         (session->decode.threads < 2 || hg_oracle_check_reuse(session->oracle, true) != HG_END))
         return false;

@@ -58,9 +58,12 @@ struct hg_fuzz_target {
     struct hg_decode_options decode;
     bool
         plays_operations; /* inputs are streams: findings are written as traces and reduced as such */
+    bool fresh_process;   /* each input in a process of its own */
     bool needs_backend;   /* false: it tests Heapgauge's own parts, whatever the backend */
     /* Runs one input. True: a finding, in session->finding. */
     bool (*run)(struct hg_fuzz_session *session, const uint8_t *data, size_t size);
+    /* What is checked without an input, now and then; NULL: hg_fuzz_check_reuse. */
+    bool (*without_input)(struct hg_fuzz_session *session);
 };
 
 /* All targets, in order; NULL past the end. */
@@ -90,8 +93,9 @@ enum hg_fuzz_end {
 bool hg_fuzz_play_ops(struct hg_fuzz_session *session, const hg_op *ops, size_t count,
                       enum hg_fuzz_end end);
 
-/* The checks that are too slow for each input: memory comes back, also across threads. */
-bool hg_fuzz_check_reuse(struct hg_fuzz_session *session);
+/* The checks that are too slow for each input, or have none: memory comes back, also across threads; or
+ * what the target has instead. */
+bool hg_fuzz_check_without_input(struct hg_fuzz_session *session);
 
 /* Records a finding of a target that plays no operations. Returns true. */
 bool hg_fuzz_found(struct hg_fuzz_session *session, const char *item, const char *format, ...)

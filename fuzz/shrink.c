@@ -21,7 +21,7 @@ static int play_in_child(void *argument) {
     struct hg_fuzz_session *session = play->session;
     bool found = hg_fuzz_play_ops(session, play->ops, play->count, HG_FUZZ_END_FULL);
     if (!found && play->count == 0)
-        found = hg_fuzz_check_reuse(session);
+        found = hg_fuzz_check_without_input(session);
     session->log->finished = true;
     return found;
 }

@@ -154,6 +154,144 @@ static bool install_purge_damages(hg_backend *backend) {
     return true;
 }
 
+/* ---- the first call ---- */
+
+/* The heap is made by malloc; an aligned request that comes first finds half of it. */
+static bool heap_made;
+
+static void *heap_making_malloc(size_t size) {
+    heap_made = true;
+    return hg__inner->libc.malloc(size);
+}
+
+static void *aligned_before_malloc(size_t align, size_t size) {
+    if (heap_made || align < 64 || !hg__is_power_of_two(align) || size > 1 << 20)
+        return hg__inner->libc.aligned_alloc(align, size);
+    heap_made = true;
+    char *real = hg__inner->libc.aligned_alloc(align, size + align);
+    if (!real)
+        return NULL;
+    hg__book_add(real + 16, real, (hg_layout){size, 16}, size);
+    return real + 16;
+}
+
+static bool install_first_aligned(hg_backend *backend) {
+    hg__install_aligned(backend, aligned_before_malloc);
+    bool kept = hg__keep_book(backend);
+    backend->libc.malloc = heap_making_malloc;
+    return kept;
+}
+
+static bool install_half_exported(hg_backend *backend) {
+    backend->libc.calloc = NULL;
+    return true;
+}
+
+/* ---- the child of fork ---- */
+
+/* The child forgets which small blocks were handed out. */
+static bool is_child;
+static void *inherited;
+
+static void become_child(void) {
+    is_child = true;
+}
+
+static void *inheriting_malloc(size_t size) {
+    if (is_child && inherited && size <= 40) {
+        void *ptr = inherited;
+        inherited = NULL;
+        return ptr;
+    }
+    void *ptr = hg__inner->libc.malloc(size > 40 ? size : 40);
+    if (!is_child && size > 0 && size <= 40)
+        inherited = ptr;
+    return ptr;
+}
+
+static void inheriting_free(void *ptr) {
+    if (ptr == inherited)
+        inherited = NULL;
+    hg__inner->libc.free(ptr);
+}
+
+static void *inheriting_realloc(void *ptr, size_t size) {
+    if (ptr == inherited)
+        inherited = NULL;
+    return hg__inner->libc.realloc(ptr, size);
+}
+
+static bool install_fork_forgets(hg_backend *backend) {
+    backend->libc.malloc = inheriting_malloc;
+    backend->libc.free = inheriting_free;
+    backend->libc.realloc = inheriting_realloc;
+    backend->libc.reallocarray = NULL;
+    backend->libc.free_sized = NULL;
+    return pthread_atfork(NULL, NULL, become_child) == 0;
+}
+
+/* ---- purge ---- */
+
+static int minus_one(size_t pad) {
+    (void)pad;
+    return -1;
+}
+
+static bool install_trim_result(hg_backend *backend) {
+    backend->native.malloc_trim = minus_one;
+    return true;
+}
+
+/* ---- frees that only some blocks have ---- */
+
+static void *leaked_aligned(size_t align, size_t size) {
+    void *ptr = hg__inner->libc.aligned_alloc(align, size);
+    if (ptr)
+        hg__book_add(ptr, ptr, (hg_layout){size, align}, size);
+    return ptr;
+}
+
+static void leaks_aligned(void *ptr) {
+    struct hg__book_entry entry;
+    if (!ptr || !hg__book_take(ptr, &entry))
+        hg__inner->libc.free(ptr);
+}
+
+static bool install_aligned_lost(hg_backend *backend) {
+    hg__install_aligned(backend, leaked_aligned);
+    bool kept = hg__keep_book(backend);
+    backend->libc.free = leaks_aligned;
+    backend->libc.malloc_usable_size = hg__inner->libc.malloc_usable_size;
+    return kept;
+}
+
+static void *leaks_old(void *ptr, size_t size) {
+    if (!ptr || size < 4096)
+        return hg__inner->libc.realloc(ptr, size);
+    void *moved = hg__inner->libc.malloc(size);
+    size_t old = hg__inner->libc.malloc_usable_size(ptr);
+    if (moved)
+        memcpy(moved, ptr, old < size ? old : size);
+    return moved;
+}
+
+static bool install_realloc_lost(hg_backend *backend) {
+    backend->libc.realloc = leaks_old;
+    backend->libc.reallocarray = NULL;
+    return true;
+}
+
+static void leaks_large(void *ptr) {
+    if (!ptr || hg__inner->libc.malloc_usable_size(ptr) < (size_t)1 << 20)
+        hg__inner->libc.free(ptr);
+}
+
+static bool install_large_lost(hg_backend *backend) {
+    backend->libc.free = leaks_large;
+    backend->libc.free_sized = NULL;
+    return true;
+}
+
 static const struct hg__planted rows[] = {
     {{"purge-damages", "C56", "C7,C41,C22", "environment", "", 3,
       "a purge wipes part of a live block"},
@@ -164,6 +302,25 @@ static const struct hg__planted rows[] = {
     {{"never-coalesces", "C51", "C51", "libc", "reuse", 3,
       "small blocks freed are never used for anything again"},
      install_never_coalesces},
+    {{"first-aligned", "C57", "C30,C1,C65", "first", "first", 4,
+      "an aligned request as the first call of all is served unaligned"},
+     install_first_aligned},
+    {{"half-exported", "C55", "C55", "first", "first", 2,
+      "the library defines malloc and free, and no calloc"},
+     install_half_exported},
+    {{"fork-forgets", "C54", "C54", "environment", "", 4,
+      "in the child of fork a live block is handed out again"},
+     install_fork_forgets},
+    {{"trim-result", "C56", "C56", "environment", "", 2, "malloc_trim returns -1"},
+     install_trim_result},
+    {{"aligned-lost", "C51", "C51,memory", "libc", "reuse", 3, "aligned blocks freed are lost"},
+     install_aligned_lost},
+    {{"realloc-lost", "C51", "C51,memory", "libc", "reuse", 3,
+      "a realloc that moves loses the old block"},
+     install_realloc_lost},
+    {{"large-lost", "C51", "C51,memory", "libc", "reuse", 3,
+      "frees of a megabyte and more are lost"},
+     install_large_lost},
     {{"fork-lock", "C54", "C54,hang", "environment", "", 4, "the child of fork sees a lock held"},
      install_fork_lock},
     {{"shortage-aborts", "C14", "crash", "environment", "shortage", 3,

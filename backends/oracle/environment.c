@@ -2,37 +2,70 @@
 #define _GNU_SOURCE
 #include "oracle_private.h"
 
+#include "heapgauge/contain.h"
+
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-/* In the child: inherited blocks are whole, can be freed, and new ones can be had (C54). Returns the
- * exit status: 0 well, 1 content lost. */
-static int live_in_child(hg_oracle *oracle) {
+/* What the child does with slot number `slot`, which is empty: every way to allocate has its turn. */
+static bool allocate_in_child(hg_oracle *oracle, uint32_t slot, unsigned turn) {
+    static const uint64_t sizes[] = {1, 40, 16, 100, 500, 3000, 20000, 140000};
+    enum { SIZES = sizeof sizes / sizeof *sizes };
+    static const uint8_t kinds[] = {HG_OP_MALLOC,        HG_OP_CALLOC, HG_OP_MALLOC,
+                                    HG_OP_ALIGNED_ALLOC, HG_OP_MALLOC, HG_OP_ALLOC,
+                                    HG_OP_ALLOC_ZEROED};
+    hg_op op = {.kind = kinds[turn % sizeof kinds], .slot = slot, .size = sizes[turn % SIZES]};
+    if (!oracle->backend->libc.malloc && op.kind < HG_OP_ALLOC)
+        op.kind = HG_OP_ALLOC;
+    op.arg = op.kind == HG_OP_CALLOC ? 1 : op.kind == HG_OP_MALLOC ? 0 : 64;
+    return hg__oracle_allocate(oracle, &op);
+}
+
+/* In the child, under the child's copy of the oracle: inherited blocks are whole, can be freed and
+ * reallocated, new ones can be had and lie apart from all others (C54). */
+static bool live_in_child(hg_oracle *oracle) {
+    enum { SLOTS_MAX = 64 };
+    uint32_t end = oracle->slot_end < SLOTS_MAX ? (uint32_t)oracle->slot_end : SLOTS_MAX;
     if (hg__verify_all(oracle))
-        return 1;
-    for (uint32_t slot = 0; slot < oracle->slot_end; slot += 2)
-        if (oracle->blocks[slot].ptr)
-            hg__free_block(oracle->backend, &oracle->blocks[slot]);
-    for (size_t size = 1; size <= (size_t)1 << 17 && oracle->backend->libc.malloc; size *= 4) {
-        unsigned char *ptr = oracle->backend->libc.malloc(size);
-        if (!ptr)
-            return 0;
-        memset(ptr, 0x5A, size);
-        oracle->backend->libc.free(ptr);
+        return true;
+    for (uint32_t slot = 0; slot < end; slot += 2)
+        if (hg__free_slot(oracle, slot))
+            return true;
+    for (uint32_t slot = 0; slot < end + 24; slot++) {
+        bool here = slot < oracle->slot_end && oracle->blocks[slot].ptr;
+        hg_op grow = {.kind = HG_OP_REALLOC, .slot = slot};
+        if (!here && (!hg__make_slot(oracle, slot) || allocate_in_child(oracle, slot, slot)))
+            return true;
+        if (here && oracle->blocks[slot].face == HG__FACE_LIBC && oracle->backend->libc.realloc &&
+            oracle->blocks[slot].size < (size_t)1 << 20) {
+            grow.size = oracle->blocks[slot].size * 2 + 1;
+            if (hg__oracle_reallocate(oracle, &grow))
+                return true;
+        }
     }
-    return 0;
+    return hg__verify_all(oracle);
+}
+
+static int child_of_fork(hg_oracle *oracle) {
+    if (!live_in_child(oracle))
+        return 0;
+    if (oracle->child_finding)
+        *oracle->child_finding = oracle->finding;
+    return 1;
 }
 
 static bool fork_and_wait(hg_oracle *oracle) {
     enum { WAIT_SECONDS = 5 };
+    if (!oracle->child_finding)
+        oracle->child_finding = hg_shared_map(sizeof *oracle->child_finding);
     pid_t child = fork();
     if (child < 0)
         return false; /* no process to be had: nothing learnt */
     if (child == 0)
-        _exit(live_in_child(oracle));
+        _exit(child_of_fork(oracle));
     struct timespec pause = {0, 200 * 1000};
     int status = 0;
     for (int waited_us = 0; waitpid(child, &status, WNOHANG) == 0; waited_us += 200) {
@@ -49,19 +82,32 @@ static bool fork_and_wait(hg_oracle *oracle) {
                           WTERMSIG(status));
     if (WEXITSTATUS(status) != 0) /* was it changed before the fork already? */
         return hg__verify_all(oracle) ||
-               hg__broken(oracle, "C54", 'M', "the child of fork found content of a block changed");
+               hg__broken(oracle, "C54", 'M', "in the child of fork %s: %.300s",
+                          oracle->child_finding ? oracle->child_finding->item : "something broke",
+                          oracle->child_finding ? oracle->child_finding->text : "");
     return false;
+}
+
+/* C56: what a purge does to live blocks C7 sees; malloc_trim says 1 or 0. */
+static bool purge(hg_oracle *oracle) {
+    const hg_backend *backend = oracle->backend;
+    if (backend->purge)
+        backend->purge(backend);
+    if (!backend->native.malloc_trim) {
+        oracle->counts.unsupported += !backend->purge;
+        return false;
+    }
+    int trimmed = backend->native.malloc_trim(0);
+    oracle->counts.checks++;
+    return trimmed != 0 && trimmed != 1 &&
+           hg__broken(oracle, "C56", 'M', "malloc_trim returned %d", trimmed);
 }
 
 bool hg__oracle_environment(hg_oracle *oracle, const hg_op *op) {
     const hg_backend *backend = oracle->backend;
     switch (op->kind) {
     case HG_OP_PURGE:
-        if (!backend->purge)
-            oracle->counts.unsupported++;
-        else
-            backend->purge(backend);
-        return false;
+        return purge(oracle);
     case HG_OP_FORK:
         return fork_and_wait(oracle);
     case HG_OP_VERIFY:

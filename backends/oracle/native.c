@@ -171,7 +171,8 @@ static struct hg__block block_after(const hg_oracle *oracle, const hg_op *op,
     } else if (hg__owed_by_malloc(size) < (size_t)1 << block.align_log2 && size < old->size) {
         block.align_log2 = hg__log2_floor(hg__owed_by_malloc(size));
     }
-    if (size < old->size) /* what the program wrote beyond stays, in place: no zeroes are owed there */
+    if (size <
+        old->size) /* what the program wrote beyond stays, in place: no zeroes are owed there */
         block.zeroed = 0;
     return block;
 }

@@ -83,7 +83,7 @@ uint64_t hg_oracle_digest(const hg_oracle *oracle) {
     return oracle->digest;
 }
 
-static bool make_slot(hg_oracle *oracle, uint32_t slot) {
+bool hg__make_slot(hg_oracle *oracle, uint32_t slot) {
     if (slot >= oracle->block_capacity) {
         size_t capacity = oracle->block_capacity;
         while (slot >= capacity)
@@ -148,7 +148,7 @@ enum hg_status hg_oracle_perform(hg_oracle *oracle, const hg_op *op, uint64_t op
     }
     hg_op translated = *op;
     enum hg_status status = HG_OK;
-    if (op->slot != HG_SLOT_NONE && op->kind != HG_OP_WAIT && !make_slot(oracle, op->slot)) {
+    if (op->slot != HG_SLOT_NONE && op->kind != HG_OP_WAIT && !hg__make_slot(oracle, op->slot)) {
         hg__oracle_unlock(oracle);
         return HG_ERR_MEMORY;
     }
@@ -188,7 +188,7 @@ enum hg_status hg_oracle_perform(hg_oracle *oracle, const hg_op *op, uint64_t op
 
 /* ---- the end ---- */
 
-static bool free_slot(hg_oracle *oracle, uint32_t slot) {
+bool hg__free_slot(hg_oracle *oracle, uint32_t slot) {
     if (!oracle->blocks[slot].ptr)
         return false;
     const struct hg__block *block = &oracle->blocks[slot];
@@ -212,11 +212,11 @@ static bool free_all(hg_oracle *oracle, unsigned order) {
         stride -= 2;
     for (size_t i = 0, at = 0; i < n; i++, at = (at + stride) % n) {
         size_t slot = order == 1 ? n - 1 - i : at;
-        if (free_slot(oracle, (uint32_t)slot))
+        if (hg__free_slot(oracle, (uint32_t)slot))
             return true;
     }
     for (uint32_t slot = 0; order == 2 && slot < n; slot++) /* whatever the stride left over */
-        if (free_slot(oracle, slot))
+        if (hg__free_slot(oracle, slot))
             return true;
     return false;
 }
@@ -244,7 +244,7 @@ static bool memory_lost(hg_oracle *oracle) {
                 .size = size,
                 .arg = 1};
     oracle->op = op;
-    bool lost = hg__oracle_allocate(oracle, &op) || free_slot(oracle, 0);
+    bool lost = hg__oracle_allocate(oracle, &op) || hg__free_slot(oracle, 0);
     oracle->was_short = was_short;
     return lost;
 }
@@ -255,7 +255,7 @@ enum hg_status hg_oracle_finish(hg_oracle *oracle, unsigned order) {
     hg__end_shortage(oracle);
     oracle->op = (hg_op){.kind = HG_OP_VERIFY, .slot = HG_SLOT_NONE};
     bool ends = oracle->found || hg__verify_all(oracle) || free_all(oracle, order) ||
-                (make_slot(oracle, 0) && memory_lost(oracle));
+                (hg__make_slot(oracle, 0) && memory_lost(oracle));
     char why[200];
     if (!ends && oracle->backend->validate &&
         !oracle->backend->validate(oracle->backend, why, sizeof why))

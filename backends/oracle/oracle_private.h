@@ -60,6 +60,8 @@ struct hg_oracle {
     uint64_t page_credit; /* page requests that still succeed; UINT64_MAX: no shortage */
     bool was_short;       /* a shortage was made in this stream */
     pthread_mutex_t lock;
+    struct hg_finding
+        *child_finding; /* shared with the child of fork; NULL before the first fork */
     /* the operation in hand, for messages */
     hg_op op;
     uint64_t op_index;
@@ -113,6 +115,10 @@ static inline size_t hg__owed_by_malloc(size_t size) {
 
 /* Zeroed memory outside every heap; NULL iff there is none. */
 void *hg__map_bytes(size_t size);
+/* Room for the slot. False: no memory. */
+bool hg__make_slot(hg_oracle *oracle, uint32_t slot);
+/* Frees what is in the slot, by its face. */
+bool hg__free_slot(hg_oracle *oracle, uint32_t slot);
 
 /* ---- finding.c ---- */
 

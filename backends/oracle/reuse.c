@@ -17,9 +17,17 @@ enum {
     REUSE_PAGES = 1 << 18
 };
 
+/* Each way to get a block has its phase: what is freed may be lost on one way only. */
+enum way { BY_MALLOC, BY_ALIGNED, BY_REALLOC };
 static const struct {
     size_t size, count;
-} reuse_phases[] = {{40, 3000}, {200, 1500}, {1000, 800}, {3000, 300}, {20000, 48}, {150000, 12}};
+    enum way way;
+} reuse_phases[] = {
+    {40, 3000, BY_MALLOC},  {200, 1500, BY_MALLOC},  {1000, 800, BY_MALLOC},
+    {3000, 300, BY_MALLOC}, {600, 200, BY_ALIGNED},  {20000, 48, BY_MALLOC},
+    {5000, 60, BY_REALLOC}, {150000, 12, BY_MALLOC}, {3 << 20, 3, BY_MALLOC},
+    {70000, 6, BY_ALIGNED}, {400000, 4, BY_REALLOC},
+};
 enum { REUSE_PHASES = sizeof reuse_phases / sizeof *reuse_phases };
 
 struct reuse {
@@ -52,12 +60,28 @@ static void *free_blocks(void *argument) {
     return NULL;
 }
 
+static void *allocate(const struct hg_libc_face *libc, size_t size, enum way way) {
+    void *ptr = NULL;
+    if (way == BY_ALIGNED && libc->posix_memalign)
+        return libc->posix_memalign(&ptr, 256, size) == 0 ? ptr : NULL;
+    if (way == BY_ALIGNED && libc->aligned_alloc)
+        return libc->aligned_alloc(256, (size + 255) & ~(size_t)255);
+    if (way != BY_REALLOC || !libc->realloc)
+        return libc->malloc(size);
+    ptr = libc->malloc(size / 3);
+    void *grown = ptr ? libc->realloc(ptr, size) : NULL;
+    if (!grown)
+        libc->free(ptr);
+    return grown;
+}
+
 /* False iff an allocation failed. */
 static bool reuse_round(struct reuse *reuse, bool across_threads) {
     for (size_t phase = 0; phase < REUSE_PHASES; phase++) {
         reuse->count = 0;
         while (reuse->count < reuse_phases[phase].count) {
-            unsigned char *ptr = reuse->backend->libc.malloc(reuse_phases[phase].size);
+            unsigned char *ptr =
+                allocate(&reuse->backend->libc, reuse_phases[phase].size, reuse_phases[phase].way);
             if (!ptr)
                 break;
             *ptr = 1;

@@ -98,6 +98,10 @@ struct hg_native_face {
     struct hg_mallinfo2 (*mallinfo2)(void);
     struct hg_mallinfo (*mallinfo)(void);
     int (*malloc_info)(int options, void *stream);
+
+    int (*malloc_trim)(size_t pad);
+    void (*mi_collect)(bool force);
+    void (*release_free_memory)(void); /* tcmalloc */
 };
 
 /* The i-th entry point: its symbol, where its pointer stands in the struct (bytes). NULL past the end. */
