@@ -9,13 +9,17 @@
 
 static atomic_bool lock_held;
 
+/* A process that never allocated holds no lock when it forks: a campaign's own children are no finding. */
+static bool allocated_before;
+
 static void hold_lock(void) {
-    atomic_store(&lock_held, true);
+    atomic_store(&lock_held, allocated_before);
 }
 
 static void *waits_for_lock(size_t size) {
     while (atomic_load(&lock_held))
         usleep(1000);
+    allocated_before = true;
     return hg__inner->libc.malloc(size);
 }
 
@@ -194,10 +198,11 @@ static bool is_child;
 static void *inherited;
 
 static void become_child(void) {
-    is_child = true;
+    is_child = allocated_before;
 }
 
 static void *inheriting_malloc(size_t size) {
+    allocated_before = true;
     if (is_child && inherited && size <= 40) {
         void *ptr = inherited;
         inherited = NULL;
