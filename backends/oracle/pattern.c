@@ -95,12 +95,11 @@ static size_t edge_step(size_t size) {
     return (size / PAGE_BYTES / EDGES_MAX + 1) * PAGE_BYTES;
 }
 
-/* Small blocks are looked at whole; of the larger ones one in sixteen, since what is lost inside a page is
- * seen by nothing else. */
+/* Small blocks are looked at whole; larger ones where their seed's lowest bit says so, since what is lost
+ * inside a page is seen by nothing else. */
 static bool is_whole(size_t size, uint64_t seed) {
     enum { LARGE_WHOLE_BYTES = 4 << 20 };
-    return size <= WHOLE_BYTES ||
-           (size <= LARGE_WHOLE_BYTES && seed * UINT64_C(0x9E3779B97F4A7C15) >> 60 == 0);
+    return size <= WHOLE_BYTES || (size <= LARGE_WHOLE_BYTES && seed & 1);
 }
 
 void hg__pattern_fill(unsigned char *ptr, size_t size, uint64_t seed) {
