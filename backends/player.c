@@ -499,7 +499,7 @@ static enum hg_status play_window(struct play *play) {
         if (!worker->filled)
             continue;
         bool ends = worker->ends;
-        if (!worker->exists && !start_worker(play, worker))
+        if (i > 0 && !worker->exists && !start_worker(play, worker))
             return fail(play, HG_ERR_SYSTEM, play->window_first, "cannot start another thread");
         worker->ends = ends;
         atomic_store(&worker->done, 0);
@@ -512,6 +512,12 @@ static enum hg_status play_window(struct play *play) {
     pthread_cond_broadcast(&play->begin);
     if (play->config->mode == HG_PLAY_TURNS)
         hand_over(play, 0);
+    if (play->workers[0].filled) { /* the caller is the program's first thread, with its arena */
+        pthread_mutex_unlock(&play->lock);
+        play_queue(play, &play->workers[0]);
+        pthread_mutex_lock(&play->lock);
+        play->remaining--;
+    }
     while (play->remaining)
         pthread_cond_wait(&play->end, &play->lock);
     pthread_mutex_unlock(&play->lock);
@@ -527,10 +533,10 @@ static enum hg_status play_window(struct play *play) {
         stop = worker->stop_ns > stop ? worker->stop_ns : stop;
         add_tally(play->result, &worker->tally);
         worker->tally = (struct hg_play_tally){0};
-        if (worker->ends) {
+        if (worker->ends && worker->exists)
             pthread_join(worker->thread, NULL);
+        if (worker->ends)
             worker->exists = worker->ends = false;
-        }
     }
     play->result->time_ns += stop > start ? stop - start : 0;
     play->window_first += play->window_count;

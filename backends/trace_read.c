@@ -387,6 +387,13 @@ static enum hg_status open_file(hg_trace_reader *r, const char *path) {
     return status;
 }
 
+void hg_trace_reader_settle(hg_trace_reader *r) {
+    for (size_t at = 0; at < r->buffers_size; at += 4096) {
+        volatile uint8_t *const byte = r->buffers + at;
+        *byte = *byte;
+    }
+}
+
 enum hg_status hg_trace_reader_open(const char *path, hg_trace_reader **out, char *why,
                                     size_t why_size) {
     hg_trace_reader *const r = calloc(1, sizeof *r);

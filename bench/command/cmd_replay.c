@@ -14,6 +14,7 @@ static const char usage[] =
     "  --backend=A,B|all   allocators (system)\n"
     "  --face=recorded|layout  through the libc face as recorded, or translated to layouts (recorded)\n"
     "  --single            one thread plays everything, in order (default: the trace's own threads)\n"
+    "  --turns             the trace's own threads, one at a time, in the order recorded\n"
     "  --no-touch          do not write to the blocks\n"
     "  --clock=trace|machine  time passes for the allocator as it did for the program, by the trace's clock\n"
     "                      operations, or as it does here (trace)\n"
@@ -99,11 +100,12 @@ static int replay_backend(const hg_backend *backend, const char *spec, void *con
 }
 
 int hg_cmd_replay(int argc, char **argv) {
-    enum { BACKEND = 256, FACE, SINGLE, NO_TOUCH, CLOCK, CUT_OK, TIMEOUT, MEMORY };
+    enum { BACKEND = 256, FACE, SINGLE, TURNS, NO_TOUCH, CLOCK, CUT_OK, TIMEOUT, MEMORY };
     static const struct option options[] = {
         {"backend", required_argument, NULL, BACKEND},
         {"face", required_argument, NULL, FACE},
         {"single", no_argument, NULL, SINGLE},
+        {"turns", no_argument, NULL, TURNS},
         {"no-touch", no_argument, NULL, NO_TOUCH},
         {"clock", required_argument, NULL, CLOCK},
         {"cut-ok", no_argument, NULL, CUT_OK},
@@ -129,6 +131,9 @@ int hg_cmd_replay(int argc, char **argv) {
             break;
         case SINGLE:
             replay.play.mode = HG_PLAY_SINGLE;
+            break;
+        case TURNS:
+            replay.play.mode = HG_PLAY_TURNS;
             break;
         case NO_TOUCH:
             replay.play.touch = false;

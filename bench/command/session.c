@@ -28,6 +28,7 @@ static int open_trace(const struct hg_session_options *options, struct hg_sessio
                               "%s was cut: it has no end; --cut-ok plays what there is",
                               options->trace);
     }
+    hg_trace_reader_settle(session->reader);
     session->source = (struct hg_source){
         .next = next_of_trace,
         .context = session,
