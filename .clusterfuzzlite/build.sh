@@ -37,7 +37,7 @@ for file in "$root"/fuzz/*.c; do
 done
 
 # differential is left out: a sanitizer lets no other malloc be loaded beside its own.
-for target in layout libc threads environment native first core_inside trace_reader; do
+for target in layout libc threads environment native first parallel core_inside trace_reader; do
     # shellcheck disable=SC2086
     $CC $CFLAGS "${flags[@]}" "${includes[@]}" "-DHG_FUZZ_TARGET=hg_fuzz_target_$target" \
         -c "$root/fuzz/engine.c" -o "$work/engine_$target.o"

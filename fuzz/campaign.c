@@ -30,7 +30,7 @@ static const char usage[] =
     "Feeds allocators with streams of operations, biased to where allocators break, and checks every\n"
     "promise of the contract. What breaks is reduced and written as a trace, as text and as a C file.\n\n"
     "  --backend=A,B|all|PATH.so  allocators (all that are here)\n"
-    "  --target=A,B|all     layout, libc, threads, environment, native, first, differential, core_inside,\n"
+    "  --target=A,B|all     layout, libc, threads, parallel, environment, native, first, differential, core_inside,\n"
     "                       trace_reader, kernel (all)\n"
     "  --time=S             seconds for each backend and target (60)\n"
     "  --inputs=N           at most so many inputs each\n"

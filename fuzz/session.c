@@ -15,13 +15,13 @@ enum { FULL_CHECK_EVERY = 64 };
 extern const struct hg_fuzz_target hg_fuzz_target_layout, hg_fuzz_target_libc,
     hg_fuzz_target_threads, hg_fuzz_target_environment, hg_fuzz_target_core_inside,
     hg_fuzz_target_trace_reader, hg_fuzz_target_differential, hg_fuzz_target_native,
-    hg_fuzz_target_kernel, hg_fuzz_target_first;
+    hg_fuzz_target_kernel, hg_fuzz_target_first, hg_fuzz_target_parallel;
 
 static const struct hg_fuzz_target *const targets[] = {
-    &hg_fuzz_target_layout,       &hg_fuzz_target_libc,        &hg_fuzz_target_threads,
-    &hg_fuzz_target_environment,  &hg_fuzz_target_native,      &hg_fuzz_target_first,
-    &hg_fuzz_target_differential, &hg_fuzz_target_core_inside, &hg_fuzz_target_trace_reader,
-    &hg_fuzz_target_kernel,
+    &hg_fuzz_target_layout,       &hg_fuzz_target_libc,         &hg_fuzz_target_threads,
+    &hg_fuzz_target_parallel,     &hg_fuzz_target_environment,  &hg_fuzz_target_native,
+    &hg_fuzz_target_first,        &hg_fuzz_target_differential, &hg_fuzz_target_core_inside,
+    &hg_fuzz_target_trace_reader, &hg_fuzz_target_kernel,
 };
 enum { TARGET_COUNT = sizeof targets / sizeof *targets };
 

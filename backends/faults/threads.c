@@ -117,7 +117,62 @@ static bool install_thread_end_wipes(hg_backend *backend) {
     return pthread_key_create(&wipe_key, wipe) == 0;
 }
 
+/* ---- races: only threads that run at once ---- */
+
+/* A shared list of one size, whose head is read and written in two steps. */
+static void *volatile racy_head;
+
+static void *racy_malloc(size_t size) {
+    void *ptr = racy_head;
+    if (size > 400 || size < 16 || !ptr)
+        return hg__inner->libc.malloc(size < 400 ? 400 : size);
+    for (volatile int i = 0; i < 50; i++) /* long enough for another to come by */
+        ;
+    racy_head = *(void **)ptr;
+    return ptr;
+}
+
+static void racy_free(void *ptr) {
+    if (!ptr || hg__inner->libc.malloc_usable_size(ptr) < 400 ||
+        hg__inner->libc.malloc_usable_size(ptr) > 448) {
+        hg__inner->libc.free(ptr);
+        return;
+    }
+    *(void **)ptr = racy_head;
+    racy_head = ptr;
+}
+
+static bool install_racy_list(hg_backend *backend) {
+    backend->libc.malloc = racy_malloc;
+    backend->libc.free = racy_free;
+    backend->libc.free_sized = NULL;
+    return true;
+}
+
+/* fork does not take the lock that malloc holds for a while. */
+static pthread_mutex_t unforked = PTHREAD_MUTEX_INITIALIZER;
+
+static void *locked_malloc(size_t size) {
+    pthread_mutex_lock(&unforked);
+    void *ptr = hg__inner->libc.malloc(size);
+    for (volatile int i = 0; i < 200; i++)
+        ;
+    pthread_mutex_unlock(&unforked);
+    return ptr;
+}
+
+static bool install_fork_amid(hg_backend *backend) {
+    backend->libc.malloc = locked_malloc;
+    return true;
+}
+
 static const struct hg__planted rows[] = {
+    {{"racy-list", "C10", "C7,C22,C52,C17,crash,hang", "parallel", "parallel", 4,
+      "a shared free list is popped in two steps"},
+     install_racy_list},
+    {{"fork-amid", "C54", "C54,hang", "parallel", "parallel", 4,
+      "fork while another thread holds malloc's lock"},
+     install_fork_amid},
     {{"remote-free-lost", "C52", "C52", "threads", "threads", 4,
       "what another thread frees is lost"},
      install_remote_free_lost},

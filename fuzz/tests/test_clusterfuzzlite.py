@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGETS = ["layout", "libc", "threads", "environment", "native", "first", "core_inside", "trace_reader"]
+TARGETS = ["layout", "libc", "threads", "environment", "native", "first", "parallel", "core_inside", "trace_reader"]
 
 
 @pytest.fixture(scope="module")
