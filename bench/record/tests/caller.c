@@ -1,6 +1,7 @@
 /* Programs to be recorded, by name. Each says in a comment what its trace must hold. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -9,10 +10,13 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <string.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "ring.h"
 
 extern char **environ;
 
@@ -306,6 +310,67 @@ static int waits(const char *file) {
     return 0;
 }
 
+/* Four threads work all the time, while recording is stopped and started again and again. */
+static _Atomic int is_over;
+static void *work_thread(void *argument) {
+    while (!is_over)
+        churn((unsigned)(uintptr_t)argument, 500);
+    return NULL;
+}
+/* Writes a word into the control file and waits until the collector has read it. */
+static int say(const char *file, const char *word) {
+    char other[256];
+    snprintf(other, sizeof other, "%s.new", file);
+    FILE *const control = fopen(other, "w");
+    if (control) {
+        fputs(word, control);
+        fclose(control);
+    }
+    rename(other, file);
+    snprintf(other, sizeof other, "%s/control", getenv(HG_RECORD_DIRECTORY_VARIABLE));
+    const int shared = open(other, O_RDONLY);
+    const struct hg_control *const seen =
+        mmap(NULL, sizeof *seen, PROT_READ, MAP_SHARED, shared, 0);
+    CHECK(shared >= 0 && seen != MAP_FAILED);
+    for (int i = 0; i < 30000 && seen->is_paused != (strcmp(word, "stop") == 0); i++)
+        usleep(1000);
+    CHECK(seen->is_paused == (strcmp(word, "stop") == 0));
+    munmap((void *)seen, sizeof *seen);
+    close(shared);
+    return 0;
+}
+static int sampled(const char *file) {
+    pthread_t thread[4];
+    for (uintptr_t i = 0; i < 4; i++)
+        CHECK(pthread_create(&thread[i], NULL, work_thread, (void *)(i + 1)) == 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK(say(file, "start") == 0);
+        free(malloc(MARK));
+        CHECK(say(file, "stop") == 0);
+        free(malloc(MARK + 1));
+    }
+    is_over = 1;
+    for (int i = 0; i < 4; i++)
+        CHECK(pthread_join(thread[i], NULL) == 0);
+    return 0;
+}
+
+/* Works in two threads until a helper kills us, or our parent the collector. */
+static int killed(const char *whom, const char *after_us) {
+    pthread_t thread;
+    const pid_t us = getpid(), collector = getppid(), helper = fork();
+    if (helper == 0) {
+        usleep((useconds_t)atoi(after_us));
+        kill(strcmp(whom, "collector") == 0 ? collector : us, SIGKILL);
+        usleep(200 * 1000);
+        kill(us, SIGKILL);
+        _exit(0);
+    }
+    CHECK(pthread_create(&thread, NULL, work_thread, (void *)1) == 0);
+    for (;;)
+        churn(2, 500);
+}
+
 static int dies(const char *how) {
     churn(3, 1000);
     free(malloc(MARK));
@@ -355,6 +420,10 @@ int main(int argc, char **argv) {
         return orphan(argument);
     if (strcmp(name, "waits") == 0)
         return waits(argument);
+    if (strcmp(name, "sampled") == 0)
+        return sampled(argument);
+    if (strcmp(name, "killed") == 0)
+        return killed(argument, argc > 3 ? argv[3] : "0");
     if (strcmp(name, "dies") == 0)
         return dies(argument);
     if (strcmp(name, "opens") == 0)

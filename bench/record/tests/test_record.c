@@ -184,6 +184,22 @@ static struct checked check_trace(const char *path) {
     return checked;
 }
 
+/* A trace whose writer was killed: readable as far as it goes, and then it says that it is cut. */
+static void check_cut_trace(const char *path) {
+    hg_trace_reader *reader;
+    char why[512] = "";
+    const hg_op *ops;
+    size_t count;
+    enum hg_status read = hg_trace_reader_open(path, &reader, why, sizeof why);
+    if (read == HG_OK) {
+        assert_null(hg_trace_reader_totals(reader));
+        while ((read = hg_trace_reader_next(reader, &ops, &count, NULL)) == HG_OK)
+            assert_true(count > 0);
+        hg_trace_reader_close(reader);
+    }
+    assert_int_equal(read, HG_ERR_CUT);
+}
+
 static void assert_complete(const struct checked *c) {
     assert_int_equal(c->totals.dropped_count, 0);
     assert_int_equal(c->totals.unknown_free_count, 0);
@@ -488,19 +504,68 @@ static void collector_killed_program_goes_on(void **state) {
     for (int i = 0; i < 300 && access(in_folder("done"), F_OK) != 0; i++)
         usleep(100 * 1000);
     assert_int_equal(access(in_folder("done"), F_OK), 0);
-    /* what was flushed is readable, and the trace says that it is cut */
-    hg_trace_reader *reader;
-    char why[512] = "";
-    const hg_op *ops;
-    size_t count;
-    enum hg_status read = hg_trace_reader_open(trace, &reader, why, sizeof why);
-    if (read == HG_OK) {
-        assert_null(hg_trace_reader_totals(reader));
-        while ((read = hg_trace_reader_next(reader, &ops, &count, NULL)) == HG_OK)
-            assert_true(count > 0);
-        hg_trace_reader_close(reader);
+    check_cut_trace(trace);
+}
+
+static uint32_t random_below(uint32_t end) {
+    static uint64_t seed = 20261125;
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(seed >> 33) % end;
+}
+
+static int kill_rounds(void) {
+    return getenv("HG_LONG") ? 200 : 8;
+}
+
+/* Whenever the program is killed: every call it made is there but those in the making, and the trace
+ * says that it was cut. */
+static void program_killed_at_any_moment(void **state) {
+    (void)state;
+    for (int round = 0; round < kill_rounds(); round++) {
+        char after_us[16];
+        snprintf(after_us, sizeof after_us, "%u", random_below(60000));
+        assert_exited(
+            RECORD("-o", trace, "--no-children", "--", HG_TEST_CALLER, "killed", "us", after_us),
+            137);
+        const struct checked c = check_trace(trace);
+        assert_int_equal(c.totals.was_cut, 1);
+        assert_true(WIFSIGNALED((int)c.totals.exit_status));
+        assert_true(c.totals.dropped_count <=
+                    2); /* numbers taken by the two threads as they died */
     }
-    assert_int_equal(read, HG_ERR_CUT);
+}
+
+/* Whenever the collector is killed: what it had written is readable, and the trace ends as cut. */
+static void collector_killed_at_any_moment(void **state) {
+    (void)state;
+    for (int round = 0; round < kill_rounds(); round++) {
+        char after_us[16];
+        snprintf(after_us, sizeof after_us, "%u", random_below(100000));
+        const int status = RECORD("-o", trace, "--no-children", "--", HG_TEST_CALLER, "killed",
+                                  "collector", after_us);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        check_cut_trace(trace);
+    }
+}
+
+/* Recording is stopped and started while threads work: all of it can be performed, what was freed
+ * meanwhile is counted, and nothing of the pauses is in it. */
+static void sampling_under_load(void **state) {
+    char control[200];
+    (void)state;
+    snprintf(control, sizeof control, "--control=%s", in_folder("control"));
+    assert_exited(RECORD("-o", trace, "--start=paused", control, "--", HG_TEST_CALLER, "sampled",
+                         in_folder("control")),
+                  0);
+    const struct checked c = check_trace(trace);
+    print_message("%" PRIu64 " operations, %" PRIu64 " frees of blocks not seen made\n",
+                  c.totals.operation_count, c.totals.unknown_free_count);
+    assert_int_equal(c.mark_count[0], 3);
+    assert_int_equal(c.mark_count[1], 0);
+    assert_true(c.totals.operation_count > 1000);
+    assert_true(c.totals.unknown_free_count > 0);
+    assert_int_equal(c.totals.dropped_count, 0);
+    assert_int_equal(c.totals.was_cut, 0);
 }
 
 static void recording_starts_when_told(void **state) {
@@ -579,7 +644,10 @@ int main(void) {
         TEST(full_ring_blocks),
         TEST(full_ring_drops_and_counts),
         TEST(collector_killed_program_goes_on),
+        TEST(program_killed_at_any_moment),
+        TEST(collector_killed_at_any_moment),
         TEST(recording_starts_when_told),
+        TEST(sampling_under_load),
         TEST(wrong_usage_is_answered),
         TEST(static_programs_are_told),
         TEST(no_buffers_are_left_behind),
