@@ -420,6 +420,11 @@ int main(int argc, char **argv) {
         return orphan(argument);
     if (strcmp(name, "waits") == 0)
         return waits(argument);
+    if (strcmp(name, "long") == 0) {
+        for (unsigned i = 0; i < 6000000; i++)
+            free(malloc(i % 500));
+        return 0;
+    }
     if (strcmp(name, "sampled") == 0)
         return sampled(argument);
     if (strcmp(name, "killed") == 0)

@@ -56,6 +56,28 @@ static const char *in_folder(const char *name) {
 
 /* ---- running ---- */
 
+/* The collector's greatest resident size, shared rings included, goes to folder/memory. */
+static void note_memory(void) {
+    char text[4096];
+    const int status = open("/proc/self/status", O_RDONLY);
+    const ssize_t size = read(status, text, sizeof text - 1);
+    text[size > 0 ? size : 0] = '\0';
+    const char *const line = strstr(text, "VmHWM:");
+    FILE *const out = fopen(in_folder("memory"), "w");
+    fprintf(out, "%ld", line ? strtol(line + 6, NULL, 10) : -1);
+    fclose(out);
+    close(status);
+}
+
+static long memory_kib(void) {
+    long kib = -1;
+    FILE *const file = fopen(in_folder("memory"), "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%ld", &kib), 1);
+    fclose(file);
+    return kib;
+}
+
 /* Runs `heapgauge record` in a process of its own; its messages go to folder/messages. Returns its
  * wait status. `environment`: "NAME=value" to add, or NULL. */
 static int record_with(const char *environment, const char *const *words) {
@@ -71,7 +93,9 @@ static int record_with(const char *environment, const char *const *words) {
         setenv("HEAPGAUGE_LIBDIR", HG_TEST_LIBDIR, 1);
         if (environment)
             putenv((char *)environment);
-        _exit(hg_record_main(count, arguments));
+        const int exit_status = hg_record_main(count, arguments);
+        note_memory();
+        _exit(exit_status);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     return status;
@@ -497,6 +521,22 @@ static void full_ring_drops_and_counts(void **state) {
     assert_true(kept + c.totals.dropped_count >= 200000);
 }
 
+/* 64 MiB and 1 MiB a thread, whatever the length (few blocks live at a time: the table of addresses takes
+ * up to 72 bytes for each). */
+static void memory_is_bounded(void **state) {
+    static const char *const programs[] = {"long", "threads"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        assert_exited(RECORD("-o", trace, "--", HG_TEST_CALLER, programs[i]), 0);
+        const struct checked c = check_trace(trace);
+        print_message("%" PRIu64 " operations, %" PRIu64 " threads, %ld KiB\n",
+                      c.totals.operation_count, c.totals.thread_count, memory_kib());
+        assert_complete(&c);
+        assert_in_range(memory_kib(), 1024, (64 + (long)c.totals.thread_count) * 1024);
+        assert_true(i > 0 || c.totals.operation_count > 10000000);
+    }
+}
+
 static void collector_killed_program_goes_on(void **state) {
     (void)state;
     const int status = RECORD("-o", trace, "--", HG_TEST_CALLER, "orphan", in_folder("done"));
@@ -643,6 +683,7 @@ int main(void) {
         TEST(signal_handlers_do_no_harm),
         TEST(full_ring_blocks),
         TEST(full_ring_drops_and_counts),
+        TEST(memory_is_bounded),
         TEST(collector_killed_program_goes_on),
         TEST(program_killed_at_any_moment),
         TEST(collector_killed_at_any_moment),
