@@ -73,9 +73,9 @@ def test_more_blocks_and_a_broken_one(bench):
 def test_a_killed_block_goes_on_and_is_counted_once(bench):
     bench.config = {"sleep": 0.05}
     child = bench.start(*GRID, "--engine=local", "--blocks=2", "--rounds=4")
-    work = bench.folder / "out/work"
+    measuring = bench.folder / "out/measuring"
     end = time.monotonic() + 60
-    while len(list(work.glob("0001.*/rounds/00[2-9].json"))) == 0:
+    while len(list(measuring.glob("0001.*/rounds/00[2-9].json"))) == 0:
         assert time.monotonic() < end and child.poll() is None
         time.sleep(0.02)
     child.send_signal(signal.SIGKILL)
@@ -83,7 +83,7 @@ def test_a_killed_block_goes_on_and_is_counted_once(bench):
     status, _, err = bench.run("compare", "--engine=local", "--resume", "-o", "out")
     assert status == 0, err
     require_each_once(bench, 2, 4)
-    assert list(work.iterdir()) == []
+    assert list(measuring.iterdir()) == []
 
 
 def test_of_two_that_measured_a_block_one_is_dropped(bench):
@@ -91,9 +91,20 @@ def test_of_two_that_measured_a_block_one_is_dropped(bench):
     from heapgauge import grid
     here = grid.Grid(bench.folder / "out")
     kept = (here.done(1) / "context.json").read_bytes()
-    shutil.copytree(here.done(1), here.path / "work/0001.other")
-    grid.finish(here, 1, store.Folder(here.path / "work/0001.other"))
-    assert not (here.path / "work/0001.other").exists() and (here.done(1) / "context.json").read_bytes() == kept
+    shutil.copytree(here.done(1), here.path / "measuring/0001.other")
+    grid.finish(here, 1, store.Folder(here.path / "measuring/0001.other"))
+    assert not (here.path / "measuring/0001.other").exists() and (here.done(1) / "context.json").read_bytes() == kept
+
+
+def test_two_tries_on_one_node_write_in_two_places(tmp_path):
+    """An orphan of an earlier try still holds its folder: the next one on that node must not write there."""
+    from heapgauge import grid
+    orphan, held = grid.claim(grid.Grid(tmp_path), 3)
+    second, _ = grid.claim(grid.Grid(tmp_path), 3)
+    assert orphan.path != second.path and orphan.path.parent == second.path.parent
+    held.close()
+    again, _ = grid.claim(grid.Grid(tmp_path), 3)
+    assert again.path == orphan.path
 
 
 def test_a_node_with_another_library_is_refused(bench):

@@ -5,11 +5,11 @@ are independent of each other; an engine (engines.py) runs them wherever it like
 
     DIR/grid.json     how many blocks, which jobs were submitted
     DIR/base/         the plan, the oracle's verdicts, the counts: made once, before anything is submitted
-    DIR/work/         blocks being measured: NNNN.NODE, one writer each (a lock)
+    DIR/measuring/    blocks being measured: NNNN.NODE, one writer each (a lock)
     DIR/tasks/NNNN/   blocks that are done; a folder comes here by one rename, when it is whole
     DIR/table.md, results.json   what all blocks say together (blocks.py)
 
-So a block is there once or not at all: one that is killed leaves its folder in work/, where the same node goes on with
+So a block is there once or not at all: one that is killed leaves its folder in measuring/, where the same node goes on with
 it and no other does (its rounds belong to it); one that runs twice is renamed once, and the second is thrown away.
 Needs a file system that all nodes see.
 """
@@ -73,7 +73,7 @@ def claim(grid, number):
     """(folder, its lock) of a block's work on this node: what an earlier try here left, or a new one."""
     attempt = f"{os.environ.get('SLURM_JOB_ID', 'local')}.{os.environ.get('SLURM_RESTART_COUNT', 0)}.{os.getpid()}"
     name = f"{number:04d}.{node_name()}"
-    for path in (grid.path / "work" / name, grid.path / "work" / f"{name}.{attempt}"):
+    for path in (grid.path / "measuring" / one for one in (name, f"{name}.{attempt}")):
         path.mkdir(parents=True, exist_ok=True)
         lock = open(path / ".claim", "w")
         try:
@@ -82,7 +82,7 @@ def claim(grid, number):
             lock.close()
             continue
         return store.Folder(path), lock
-    raise Trouble(f"{grid.path}/work/{name}: other processes write here: end them")
+    raise Trouble(f"{grid.path}/measuring/{name}: other processes write here: end them")
 
 
 def begin(grid, number, folder):

@@ -15,18 +15,13 @@ from .errors import EXIT_FINDING, EXIT_WELL, Trouble
 from .exporters import words
 from .exporters.markdown import aligned
 
-RAW = ("plan.json", "backends.json", "verdicts.json", "counts.json", "context.json", store.MANIFEST)
-
 
 def copy_part(source, target):
     """Copies a results folder's raw files, once they are known to be whole."""
     report.load(source)
-    (target / "rounds").mkdir(parents=True)
-    for name in RAW:
-        if source.exists(name):
-            shutil.copyfile(source.path / name, target / name)
-    for path in sorted((source.path / "rounds").glob("[0-9]*.json")):
-        shutil.copyfile(path, target / "rounds" / path.name)
+    for name in (*source.sums, store.MANIFEST):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source.path / name, target / name)
 
 
 def part_names(paths):
