@@ -331,8 +331,8 @@ static void count_use(struct hg__arena *a, size_t more, size_t less) {
     __atomic_store_n(&a->trim_due, a->os ? due : 0, __ATOMIC_RELAXED);
 }
 
-/* Memory known to be clean is taken: as far as that much was purged just now, that was too early. Keep
- * some of it from now on, all if that happens again and again. */
+/* That many granules of what is taken are not resident: as far as as many were purged just now, that
+ * was too early. Keep some of it from now on, all if that happens again and again. */
 static void count_missed(struct hg__arena *a, size_t length) {
     size_t most = ((size_t)RETAIN_EXTRA_MAX >> a->shift) + a->used / 2;
     if (!a->missable || hg__os_now_ms() - a->purge_ms >= RETAIN_SPAN_MS)
@@ -350,7 +350,7 @@ size_t hg__arena_take(struct hg__arena *a, size_t length, size_t align, enum hg_
     if (align < granule)
         align = granule;
     hg__lock(&a->lock);
-    size_t g = 0;
+    size_t g = 0, dirty = a->dirty;
     if (!request_fails(a) && length <= a->granule_count && (align >> a->shift) <= a->granule_count)
         g = take(a, length, align, zeroed);
     if (g) {
@@ -362,8 +362,8 @@ size_t hg__arena_take(struct hg__arena *a, size_t length, size_t align, enum hg_
             a->large_count++;
             a->large_granules += length;
         }
-        if (*zeroed)
-            count_missed(a, length);
+        if (dirty - a->dirty < length)
+            count_missed(a, length - (dirty - a->dirty));
     }
     hg__unlock(&a->lock);
     return g;

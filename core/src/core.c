@@ -16,8 +16,8 @@ static inline bool is_main(const struct hg_core *core) {
     return HG_OS && core == &hg__main;
 }
 
-#define MOVE_SIZE_MIN  ((size_t)1 << 20) /* from here moving page tables beats copying bytes */
-#define PURGE_SIZE_MIN ((size_t)8 << 20) /* from here a block is hardly used whole at once */
+#define MOVE_SIZE_MIN  ((size_t)1 << 20)  /* from here moving page tables beats copying bytes */
+#define PURGE_SIZE_MIN ((size_t)32 << 20) /* from here a block is hardly used whole at once */
 
 /* The class that serves a layout, 0 iff it is large. */
 static unsigned small_class(const struct hg_core *core, size_t size, size_t align) {

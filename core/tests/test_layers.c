@@ -143,6 +143,27 @@ static void test_left_out(void **state) {
     assert_true(hg__arena_validate(&a, &why));
 }
 
+/* Memory that comes and goes is purged at first, and kept once it was missed often enough. */
+static void test_missed(void **state) {
+    (void)state;
+    static struct hg__arena a;
+    assert_true(hg__arena_open(&a, (size_t)1 << 28, 0));
+    uint64_t purged = UINT64_MAX;
+    int cycles = 0;
+    for (; cycles < 1000 && purged != a.purged_size; cycles++) {
+        bool zeroed;
+        size_t runs[64];
+        purged = a.purged_size;
+        for (size_t i = 0; i < 64; i++) /* of 16 granules: 16 MiB in all */
+            assert_true((runs[i] = hg__arena_take(&a, 16, 1, HG__SLAB, &zeroed)) != 0);
+        for (size_t i = 0; i < 64; i++)
+            hg__arena_give(&a, runs[i]);
+    }
+    assert_in_range(cycles, 3, 999);
+    assert_in_range(a.retain_extra, 1, 64 * 16);
+    hg__arena_close(&a);
+}
+
 /* ---- validators ---- */
 
 /* An instance with every kind of run: a slab of 64-byte slots, a large block between free ones. */
@@ -388,6 +409,7 @@ int main(void) {
         cmocka_unit_test(test_heap),
         cmocka_unit_test(test_holes),
         cmocka_unit_test(test_left_out),
+        cmocka_unit_test(test_missed),
         cmocka_unit_test(test_validators),
         cmocka_unit_test(test_threads_come_and_go),
         cmocka_unit_test(test_remote_free),
