@@ -156,6 +156,15 @@ def cell():
     return 0
 
 
+def stat():
+    if sys.argv[2] == "--json":
+        print(json.dumps({"operations": 2_000_000, "requested_bytes": 5 << 20, "live_bytes_peak": 1 << 20, "live_blocks_peak": 7,
+                          "frees_of_blocks": 1000, "cross_thread_frees": 25, "reallocations": 3, "operations_by_thread": [1, 2]}))
+    else:
+        print('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><title>live</title></svg>')
+    return 0
+
+
 def log_run(word):
     with open(os.environ["FAKE_LOG"] + ".extras", "a") as log:
         log.write(f"{word} {option('backend')}\n")
@@ -199,7 +208,7 @@ def main():
     if word == "bench":
         print("pair/backend:system/size:64\npair/backend:system/size:1024\nlarson/backend:system/threads:2")
         return 0
-    return {"backends": backends, "check": check, "cell": cell, "frag": frag, "fuzz": fuzz}[word]()
+    return {"backends": backends, "check": check, "cell": cell, "stat": stat, "frag": frag, "fuzz": fuzz}[word]()
 
 
 sys.exit(main())

@@ -4,6 +4,7 @@ import json
 import re
 
 import jsonschema
+from browser import By, Page, needs_browser
 from conftest import ROOT
 
 
@@ -52,3 +53,20 @@ def test_an_edited_file_is_named(bench):
     (bench.folder / "out/frag.json").write_text("[]")
     status, _, err = bench.run("report", "out")
     assert status == 2 and "out/frag.json" in err
+
+
+def test_traces_are_described_with_their_picture(measured):
+    traces = measured.read("results.json")["traces"]
+    assert [t["workload"] for t in traces] == ["alpha", "beta"] and traces[0]["threads"] == 2
+    assert (measured.folder / "out/figures/trace-alpha.svg").read_text() == traces[0]["picture"]
+    page = (measured.folder / "out/report.html").read_text()
+    assert "2.5%" in page and page.count('id="traces-table"') == 1
+
+
+@needs_browser
+def test_the_picture_shown_is_the_chosen_traces(measured, chrome):
+    page = Page(chrome, measured.folder / "out")
+    picture = page.driver.find_element(By.ID, "traces-picture")
+    assert picture.get_property("naturalWidth") == 9 and picture.get_attribute("alt").startswith("alpha")
+    page.choose("traces-workload", "beta")
+    assert page.driver.find_element(By.ID, "traces-picture").get_attribute("alt").startswith("beta")

@@ -175,7 +175,7 @@ def widest_interval(plan, rounds):
 
 # ---- the model ----
 
-def build(plan, backends, verdicts, context, rounds, name="", counts=(), frag=(), fuzz=(), cell_curves=()):
+def build(plan, backends, verdicts, context, rounds, name="", counts=(), traces=(), frag=(), fuzz=(), cell_curves=()):
     """The whole model of one results folder."""
     samples, results = gather(rounds), by_cell(rounds)
     count_of = {(c["workload"], c["backend"]): c for c in counts}
@@ -221,6 +221,7 @@ def build(plan, backends, verdicts, context, rounds, name="", counts=(), frag=()
         "seeded_verdicts": [{"backend": v["backend"], "verdict": v["verdict"], "item": v.get("item"),
                              "operation": v.get("operation"), "detail": str(v.get("detail") or "")}
                             for v in verdicts if v["workload"] == SEEDED],
+        "traces": list(traces),
         "frag": by_adversary(frag),
         "fuzz": list(fuzz),
         "findings": find(workloads, cells),

@@ -566,7 +566,8 @@ def excluded(verdicts, counts):
 
 
 def prepare(folder, plan, program):
-    """All that comes before rounds: verdicts, counts, iterations. Returns as excluded()."""
+    """All that comes before rounds: what traces are like, verdicts, counts, iterations. Returns as excluded()."""
+    extras.describe_traces(folder, plan, program, runnable)
     verdicts = check_all(folder, plan, program)
     counts = count_all(folder, plan, program, barred(verdicts))
     out, _ = excluded(verdicts, counts)

@@ -1,11 +1,13 @@
-"""What `compare` can measure beside the rounds: fragmentation (--frag) and what the fuzzer finds (--fuzz).
+"""What `compare` tells beside the rounds: what the traces are like, fragmentation (--frag), the fuzzer's finds (--fuzz).
 
-    frag.json   heapgauge frag, every adversary on every backend
-    fuzz.json   heapgauge fuzz, every target on every backend
+    traces.json   heapgauge stat, of each trace, with its picture
+    frag.json     heapgauge frag, every adversary on every backend
+    fuzz.json     heapgauge fuzz, every target on every backend
 
-Both are raw files of the results folder like any other: in its manifest, kept when resumed.
+All are raw files of the results folder like any other: in its manifest, kept when resumed.
 """
 
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -13,6 +15,9 @@ from . import hyperfine, store
 
 SAMPLES_MAX = 150  # points of a curve that are kept: more can't be seen
 FRAG_SECONDS_MAX = 1800  # for all adversaries of one backend
+STAT_SECONDS_MAX = 600
+STAT_KEYS = ("operations", "requested_bytes", "live_bytes_peak", "live_blocks_peak", "frees_of_blocks", "cross_thread_frees",
+             "reallocations")
 FINDING_KEYS = ("item", "shape", "times", "operations", "inputs_to_exposure", "cpu_seconds_to_exposure", "text")
 FUZZ_KEYS = ("backend", "target", "run", "why", "inputs", "operations", "checks", "cpu_seconds", "quality", "waived")
 
@@ -48,6 +53,32 @@ def one(command, read, plan, program, spec):
             return read(store.parse_json(path.read_text()))
         except (OSError, ValueError, KeyError, TypeError):
             return [{"status": "error", "detail": f"exit status {code}: {said}"}]
+
+
+# ---- traces ----
+
+def describe_traces(folder, plan, program, runnable):
+    """What each trace is like, once. A trace that `stat` can't read has no row: the oracle said why already."""
+    if folder.exists("traces.json"):
+        return
+    rows = []
+    for workload in plan["workloads"]:
+        if workload["class"] == "trace":
+            path = runnable(workload["spec"])
+            told, picture = stat(program, path, "--json"), stat(program, path, "--plot=/dev/stdout")
+            if told and picture:
+                facts = store.parse_json(told)
+                row = {key: facts[key] for key in STAT_KEYS}
+                rows.append({"workload": workload["name"], **row, "threads": len(facts["operations_by_thread"]),
+                             "picture": picture})
+    folder.write_json("traces.json", rows)
+
+
+def stat(program, path, option):
+    """What `heapgauge stat` prints; None if it failed."""
+    done = subprocess.run([program, "stat", option, path], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                          timeout=STAT_SECONDS_MAX)
+    return done.stdout if done.returncode == 0 else None
 
 
 # ---- fragmentation ----

@@ -27,7 +27,7 @@ def load(folder):
     else:
         context = {}  # the run was stopped before its first session ended
     more = {name: folder.read_json(f"{name}.json") if folder.exists(f"{name}.json") or f"{name}.json" in folder.sums else []
-            for name in ("counts", "frag", "fuzz")}
+            for name in ("counts", "traces", "frag", "fuzz")}
     more["cell_curves"] = [folder.read_json(name) for name in sorted(folder.sums) if name.startswith("curves/")]
     try:
         return analysis.build(plan, folder.read_json("backends.json"), verdicts, context, rounds,

@@ -6,6 +6,7 @@
     counts.json     whether the calls asked for arrived at the allocator, counted once before the rounds
     context.json    the machine, before and after
     curves/001.json of the first workload: latency by percentile, memory over operations (see curves.py)
+    traces.json     what each trace is like, and its picture
     frag.json, fuzz.json  where asked for: fragmentation, what the fuzzer found
     rounds/001.json every cell once, in fresh processes: hyperfine's record and the cells' own
     SHA256SUMS      checksums of all of these; `sha256sum -c` reads it

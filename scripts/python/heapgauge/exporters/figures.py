@@ -28,7 +28,10 @@ def render(model):
 
     with matplotlib.rc_context(SETTINGS):
         drawn = {name: draw(model) for name, draw in FIGURES.items()}
-        return {f"figures/{name}.svg": text(figure) for name, figure in drawn.items() if figure}
+        found = {f"figures/{name}.svg": text(figure) for name, figure in drawn.items() if figure}
+    for trace in model["traces"]:
+        found[f"figures/trace-{re.sub(r'[^A-Za-z0-9._-]', '-', trace['workload'])}.svg"] = trace["picture"]
+    return found
 
 
 # ---- drawing ----

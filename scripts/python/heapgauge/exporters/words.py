@@ -60,6 +60,14 @@ def kept(row, after_s):
     return found[0] / row["at_rss_peak"]["rss_bytes"] if found and row["at_rss_peak"]["rss_bytes"] else None
 
 
+def trace_cells(trace):
+    """A trace's figures as text, after its name."""
+    elsewhere = trace["cross_thread_frees"] / trace["frees_of_blocks"] if trace["frees_of_blocks"] else None
+    return [f"{trace['operations']:,}", str(trace["threads"]), mebibytes(trace["live_bytes_peak"]),
+            f"{trace['live_blocks_peak']:,}", mebibytes(trace["requested_bytes"]), f"{trace['reallocations']:,}",
+            "" if elsewhere is None else f"{elsewhere:.1%}"]
+
+
 def frag_cells(row):
     """A row of fragmentation as text, or its status."""
     if row["status"] != "ok":

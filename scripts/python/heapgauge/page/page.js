@@ -523,6 +523,10 @@ function drawOptional() {
     ...data.frag.filter((r) => r.adversary === name && r.curve).slice(0, 1).map((r) => ({ name: "live", label: "live (requested)", pointRadius: 0, borderColor: "#98a3b0", borderDash: [], borderWidth: 4, order: 9,
       data: r.curve.operation.map((o, i) => ({ x: o, y: r.curve.live_bytes[i] / (1 << 20) })) })),
   ], axis("operations", { ticks: { callback: (v) => v.toLocaleString("en-US") } }), axis("resident, MiB", { beginAtZero: true })));
+  optional("traces", data.traces.map((t) => t.workload), (name) => {
+    $("traces-picture").src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(data.traces.find((t) => t.workload === name).picture)}`;
+    $("traces-picture").alt = `${name}: live bytes over operations, sizes requested, lifetimes; the main figures are in the table above`;
+  });
   const family = (name) => name.replace(/\/threads:\d+/, ""), threads = (name) => Number((name.match(/\/threads:(\d+)/) || [])[1]);
   const families = [...new Set(data.workloads.map((w) => family(w.name)))].filter((f) => data.workloads.filter((w) => family(w.name) === f && threads(w.name)).length > 1);
   optional("scaling", families, (f) => drawLines("scaling", here().map((b) => ({ name: b,
