@@ -308,23 +308,29 @@ static size_t take(struct hg__arena *a, size_t length, size_t align, bool *zeroe
     return g ? take_from(a, g, length, align, zeroed) : take_frontier(a, length, align);
 }
 
-/* `used` changed. Heaps are trimmed before memory grows by a quarter more than ever, and when half
+/* `used` changed. Holes are looked for before memory grows by a quarter more than ever, and when half
  * is gone, which leaves slabs with few slots in use; seldom, because what is given back and then
- * wanted again costs a page fault each. */
+ * wanted again costs a page fault each. Caches are emptied whenever half is gone, and kept short until
+ * memory is taken again, for then each of their slots may be all that keeps a slab. */
 static void count_use(struct hg__arena *a, size_t more, size_t less) {
     size_t least = (size_t)TRIM_MIN_SIZE >> a->shift;
-    uint8_t due = 1;
+    uint8_t due = HG__TRIM_HOLES;
     a->used = a->used + more - less;
     if (a->used > a->peak)
         a->peak = a->used;
     if (a->used / 2 > a->drop_mark)
         a->drop_mark = a->used / 2;
+    if (more && a->draining)
+        __atomic_store_n(&a->draining, false, __ATOMIC_RELAXED);
     if (a->used > a->grow_mark) {
         a->grow_mark = a->used + a->used / 4 + least;
-    } else if (a->used + least / 2 < a->drop_mark && hg__os_now_ms() - a->trim_ms >= TRIM_SPAN_MS) {
+    } else if (a->used + least / 2 < a->drop_mark) {
+        uint64_t now = hg__os_now_ms();
+        bool seldom = now - a->trim_ms >= TRIM_SPAN_MS;
         a->drop_mark = a->used / 2;
-        a->trim_ms = hg__os_now_ms();
-        due = 2;
+        a->trim_ms = seldom ? now : a->trim_ms;
+        due = seldom ? HG__TRIM_HOLES | HG__TRIM_CACHES : HG__TRIM_CACHES;
+        __atomic_store_n(&a->draining, a->os, __ATOMIC_RELAXED);
     } else {
         return;
     }
@@ -379,7 +385,7 @@ static void purge_if_due(struct hg__arena *a) {
         a->over_ms = 0;
         return;
     }
-    bool flood = a->dirty > limit + 2 * a->used + ((size_t)TRIM_MIN_SIZE >> a->shift);
+    bool flood = a->dirty > limit + a->used + ((size_t)RETAIN_MIN_SIZE >> a->shift);
     uint64_t now = hg__os_now_ms();
     if (!a->over_ms) {
         a->over_ms = now;

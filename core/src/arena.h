@@ -74,6 +74,9 @@ struct hg__run {
     uint64_t free[]; /* slab: one bit a slot, 1 = free */
 };
 
+/* Heaps give holes back; caches give their slots back first. */
+enum { HG__TRIM_HOLES = 1, HG__TRIM_CACHES = 2 };
+
 struct hg__bins {
     uint64_t mask[HG__BINS / 64];
     uint32_t first[HG__BINS];
@@ -101,10 +104,11 @@ struct hg__arena {
     size_t missable;     /* granules purged lately that nobody missed yet */
     size_t grow_mark;    /* `used` above or ... */
     size_t drop_mark;    /* ... below which heaps are to be trimmed next; see count_use */
-    uint8_t trim_due;  /* atomic: 1 heaps should look for holes; 2 caches should be emptied first */
-    uint64_t over_ms;  /* when `dirty` came to be more than wanted; 0 while it is not */
-    uint64_t purge_ms; /* when something was last purged */
-    uint64_t trim_ms;  /* when heaps were last to be trimmed */
+    uint8_t trim_due;    /* atomic; HG__TRIM_...: what the layers above should do next */
+    bool draining;       /* atomic; half is gone, and nothing was taken since: see count_use */
+    uint64_t over_ms;    /* when `dirty` came to be more than wanted; 0 while it is not */
+    uint64_t purge_ms;   /* when something was last purged */
+    uint64_t trim_ms;    /* when heaps were last to be trimmed */
     size_t large_count;
     size_t large_granules;
     uint64_t request_count;

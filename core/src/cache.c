@@ -10,7 +10,7 @@ enum {
     BIN_SIZE_MAX = 32 << 10, /* bytes of slots a bin may hold ... */
     BIN_COUNT_MAX = 1024,    /* ... and slots */
     BIN_COUNT_MIN = 16,
-    BIN_COUNT_START = 8,
+    BIN_COUNT_START = 2, /* at first, and after the cache was emptied */
     OUTBOX_COUNT = 128,
 };
 
@@ -236,9 +236,10 @@ static void trim_if_due(void) {
     struct hg__arena *a = &hg__main.arena;
     if (HG_LIKELY(!__atomic_load_n(&a->trim_due, __ATOMIC_RELAXED)))
         return;
-    if (__atomic_exchange_n(&a->trim_due, 0, __ATOMIC_RELAXED) == 2)
+    uint8_t due = __atomic_exchange_n(&a->trim_due, 0, __ATOMIC_RELAXED);
+    if (due & HG__TRIM_CACHES)
         hg__cache_flush();
-    for (unsigned i = 0; i < hg__main.heap_count; i++)
+    for (unsigned i = 0; i < hg__main.heap_count && due & HG__TRIM_HOLES; i++)
         hg__heap_trim(&main_heaps[i], false);
 }
 
@@ -291,11 +292,13 @@ void hg__cache_overflow(unsigned class, void *p) {
         struct hg__bin *bin = &cache->bins[class];
         void **bottom = bin_bottom(cache, class);
         size_t count = (size_t)(bin->top - bottom), most = capacity(class);
-        if (count < most && !cache->draining[class]) {
+        bool draining =
+            cache->draining[class] || __atomic_load_n(&hg__main.arena.draining, __ATOMIC_RELAXED);
+        if (count < most && !draining) {
             grow_limit(cache, class);
         } else {
             /* The older half, so that what is warm stays; while memory drains, all. */
-            bool all = class == HG__OUTBOX || cache->draining[class];
+            bool all = class == HG__OUTBOX || draining;
             size_t flushed = all ? count : (count + 1) / 2;
             bool drained =
                 hg__heap_put(main_heaps, bottom, flushed, class == HG__OUTBOX ? 0 : class);
