@@ -175,7 +175,7 @@ int hg_reduce_main(int argc, char **argv) {
         }
     }
     if (argc - optind != 1)
-        return wrong("one FILE, please; see: heapgauge help reduce", "");
+        return wrong("name one FILE; see: heapgauge help reduce", "");
     options.file = argv[optind];
     return reduce(&options);
 }

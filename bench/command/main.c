@@ -75,7 +75,7 @@ static int dispatch(int argc, char **argv) {
     fprintf(stderr, "heapgauge: unknown command '%s'", argv[0]);
     if (near)
         fprintf(stderr, "; did you mean '%s'?", near);
-    fprintf(stderr, " See: heapgauge help\n");
+    fprintf(stderr, "%s: heapgauge help\n", near ? " See" : "; see");
     return HG_EXIT_USAGE;
 }
 

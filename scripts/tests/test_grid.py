@@ -261,6 +261,13 @@ def test_compare_itself_is_killed_and_resumed(batch, cluster):
     assert len(batch.read("grid.json")["jobs"]) == 1  # what was in the queue was waited for, not submitted again
 
 
+def test_without_a_slurm_nothing_is_planned(bench):
+    bench.environment = lambda made=bench.environment: {**made(), "SLURM_CONF": "/nonexistent"}
+    status, _, err = bench.run(*GRID, "--engine=slurm")
+    assert status == 2 and ("no Slurm answers here" in err or "sbatch is missing" in err) and err.count("\n") == 1
+    assert not (bench.folder / "out").exists()
+
+
 @needs_slurm
 def test_what_slurm_refuses_is_said(batch):
     status, _, err = batch.run(*GRID, "--engine=slurm", "--blocks=2", "--batch-options=--partition=nowhere")

@@ -54,6 +54,18 @@ def slurm(*words):
     return done.stdout
 
 
+def require(engine):
+    """Trouble unless the engine can be had, before anything is measured."""
+    if engine == "slurm":
+        if not shutil.which("sbatch"):
+            raise Trouble("sbatch is missing: apt-get install slurm-client, or --engine=local")
+        try:
+            slurm("squeue", "--noheader", "--name=heapgauge")
+        except Trouble as trouble:
+            raise Trouble(f"no Slurm answers here ({str(trouble)[:160]}): is SLURM_CONF set, and the controller up "
+                          "(scontrol ping)? Or use --engine=local") from None
+
+
 def ranges(numbers):
     """[1, 2, 3, 7] as 1-3,7."""
     found = []
@@ -63,12 +75,6 @@ def ranges(numbers):
         else:
             found.append([number, number])
     return ",".join(f"{a}-{b}" if b > a else str(a) for a, b in found)
-
-
-def in_ranges(text):
-    """The inverse of ranges()."""
-    pieces = [piece.partition("-") for piece in text.split(",")]
-    return [n for first, _, last in pieces for n in range(int(first), int(last or first) + 1)]
 
 
 def write_script(grid, program):
@@ -132,8 +138,6 @@ def wait(grid):
 
 def run_slurm(grid, program, options):
     """Submits what is missing and not in the queue, waits, and submits again what failed."""
-    if not shutil.which("sbatch"):
-        raise Trouble("sbatch is missing: apt-get install slurm-client, or --engine=local")
     for _ in range(ATTEMPTS):
         there = queued(grid)
         missing = [n for n in grid.missing() if n not in there]

@@ -208,10 +208,11 @@ def publish(grid):
 def main(options, program):
     """`heapgauge compare --engine=E`: plans, runs every block by the engine, collects."""
     from . import engines
-    hyperfine.require()
-    report.require()
     if not options.output:
         raise Trouble("--engine needs -o DIR, a folder that every node sees")
+    hyperfine.require()
+    report.require()
+    engines.require(options.engine)
     grid = Grid(options.output)
     if grid.exists() and not options.resume:
         raise Trouble(f"{options.output}: holds a grid already: add --resume to go on with it, or choose another -o")

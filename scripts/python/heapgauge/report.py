@@ -71,6 +71,8 @@ def main(argv):
         from . import history
         return history.main(options.folder)
     folder = store.Folder(Path(options.folder))
+    if not folder.sums:
+        raise Trouble(f"{options.folder}: no results here (no {store.MANIFEST}): name a folder that `heapgauge compare -o` made")
     if folder.exists("merged.json"):
         from . import merge
         model_text, findings = merge.publish(folder)
