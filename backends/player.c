@@ -172,7 +172,12 @@ static size_t play_run(struct play *play, const hg_op *ops, size_t count,
 
 static enum hg_status check_run(struct play *play, const hg_op *ops, const uint32_t *index,
                                 uint64_t first, size_t count, struct hg_play_tally *tally) {
+    enum { FAR = 16, NEAR = 8 };
+    bool alone = play->config->mode != HG_PLAY_PARALLEL; /* at a time */
     for (size_t i = 0; i < count; i++) {
+        if (alone)
+            hg_oracle_expect(play->config->oracle, i + FAR < count ? &ops[i + FAR] : NULL,
+                             i + NEAR < count ? &ops[i + NEAR] : NULL);
         hg_op op = ops[i];
         op.flags &= (uint8_t)~AWAITED;
         uint64_t at = first + (index ? index[i] : i);
@@ -655,6 +660,19 @@ static void drain(struct play *play) {
     }
 }
 
+/* The end under the oracle. A stream of no operations stands for steady loops (C51, C52): so the fuzzer writes
+ * down what no operation of its own shows. */
+static enum hg_status finish_checked(struct play *play) {
+    hg_oracle *oracle = play->config->oracle;
+    enum hg_status status = hg_oracle_finish(oracle, play->config->finish_order);
+    if (status == HG_OK && play->result->operations == 0) {
+        status = hg_oracle_check_reuse(oracle, false);
+        if (status == HG_OK && play->config->mode != HG_PLAY_SINGLE)
+            status = hg_oracle_check_reuse(oracle, true);
+    }
+    return status;
+}
+
 static enum hg_status play_all(struct play *play) {
     const hg_op *ops;
     size_t count;
@@ -682,8 +700,7 @@ static enum hg_status play_all(struct play *play) {
     }
     play->result->minor_faults = hg_minor_faults() - faults;
     if (play->config->oracle)
-        return status == HG_END ? hg_oracle_finish(play->config->oracle, play->config->finish_order)
-                                : status;
+        return status == HG_END ? finish_checked(play) : status;
     play->result->rss_end_bytes = above_baseline(play, hg_rss_bytes());
     play->result->rss_peak_bytes = above_baseline(play, hg_rss_peak_bytes());
     drain(play);

@@ -84,5 +84,64 @@ bool hg_artifact_write_text(const char *path, const char *backend, const struct 
         hg_op_print(&ops[i], line, sizeof line);
         fprintf(out, "%s\n", line);
     }
-    return fclose(out) == 0;
+    return hg_artifact_close(out);
+}
+
+static const char *named(const char *base, const char *extension) {
+    static char path[1000];
+    snprintf(path, sizeof path, "%.900s.%s", base, extension);
+    return path;
+}
+
+const char *hg_artifact_write_stream(const char *base, const struct hg_fuzz_session *session,
+                                     const struct hg_finding *finding, const hg_op *ops,
+                                     size_t count) {
+    const char *backend = session->name;
+    if (!hg_artifact_write_trace(named(base, "hgt"), backend, session->target->name, finding, ops,
+                                 count))
+        return named(base, "hgt");
+    if (!hg_artifact_write_text(named(base, "txt"), backend, finding, ops, count))
+        return named(base, "txt");
+    return hg_artifact_write_c(named(base, "c"), &session->backend, backend, finding, ops, count)
+               ? NULL
+               : named(base, "c");
+}
+
+static void print_bytes(FILE *out, const uint8_t *data, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        fprintf(out, "%02x%s", data[i], (i + 1) % 16 && i + 1 < size ? " " : "\n");
+}
+
+static void print_operations(FILE *out, struct hg_fuzz_session *session, const uint8_t *data,
+                             size_t size) {
+    hg_fuzz_decode(&session->decode, data, size, &session->decoded);
+    for (size_t i = 0; i < session->decoded.count; i++) {
+        char line[160];
+        hg_op_print(&session->decoded.ops[i], line, sizeof line);
+        fprintf(out, "%s\n", line);
+    }
+}
+
+const char *hg_artifact_write_input(const char *base, struct hg_fuzz_session *session,
+                                    const struct hg_finding *finding, const uint8_t *data,
+                                    size_t size) {
+    FILE *out = fopen(named(base, "bin"), "wbe");
+    bool good = out && fwrite(data, 1, size, out) == size;
+    if (out && !hg_artifact_close(out))
+        good = false;
+    if (!good)
+        return named(base, "bin");
+    out = fopen(named(base, "txt"), "we");
+    if (!out)
+        return named(base, "txt");
+    const char *target = session->target->name;
+    fprintf(out, "# %s in target %s: %s\n# again: fuzz_%s_replay FILE.bin\n", finding->item, target,
+            finding->text, target);
+    fprintf(out, "# %zu bytes:\n", size);
+    print_bytes(out, data, size);
+    if (strcmp(target, "trace_reader") != 0) {
+        fprintf(out, "# which mean, with what precedes and follows them in %s:\n", target);
+        print_operations(out, session, data, size);
+    }
+    return hg_artifact_close(out) ? NULL : named(base, "txt");
 }

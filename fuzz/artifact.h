@@ -3,8 +3,15 @@
 #define HG_FUZZ_ARTIFACT_H
 
 #include "heapgauge/oracle.h"
+#include "session.h"
 
 #include <stdio.h>
+
+/* Closes a file that was written. False iff not all of it arrived: fclose alone forgets what failed before. */
+static inline bool hg_artifact_close(FILE *out) {
+    bool good = !ferror(out);
+    return fclose(out) == 0 && good;
+}
 
 /* "BACKEND broke ITEM ...": two lines. */
 void hg_artifact_print(FILE *out, const char *backend, const struct hg_finding *finding);
@@ -27,5 +34,16 @@ bool hg_artifact_write_text(const char *path, const char *backend, const struct 
  * without Heapgauge, under any compiler (emit_c.c). False: it could not be written. */
 bool hg_artifact_write_c(const char *path, const hg_backend *backend, const char *name,
                          const struct hg_finding *finding, const hg_op *ops, size_t count);
+
+/* Writes what was found as BASE.hgt, BASE.txt and BASE.c: the three above. NULL iff all are written; else
+ * the path of the one that is not, in static storage, and errno says why. */
+const char *hg_artifact_write_stream(const char *base, const struct hg_fuzz_session *session,
+                                     const struct hg_finding *finding, const hg_op *ops,
+                                     size_t count);
+
+/* The same for a target whose input is no stream: BASE.bin, the bytes, and BASE.txt, what they mean. */
+const char *hg_artifact_write_input(const char *base, struct hg_fuzz_session *session,
+                                    const struct hg_finding *finding, const uint8_t *data,
+                                    size_t size);
 
 #endif

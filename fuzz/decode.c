@@ -8,7 +8,8 @@ enum {
     PAGE_BYTES = 4096,
     SMALL_BYTES = 2 << 10,
     LARGE_BYTES = 64 << 10,
-    LIVE_BYTES_MAX = 24 << 20, /* beyond it, sizes are cut to 16 bits */
+    LIVE_BYTES_MAX = 24 << 20,      /* beyond it, sizes are cut to 12 bits */
+    LIVE_BYTES_MAX_USUAL = 4 << 20, /* where no size may exceed 64 KiB: time goes into pages */
 };
 static const uint64_t HUGE_BYTES = UINT64_C(64) << 20; /* asked for, never kept */
 
@@ -149,7 +150,7 @@ static uint64_t size_of(const struct decoder *d, const struct record *r, uint64_
 static uint64_t bounded(const struct decoder *d, uint64_t size) {
     if (size > d->size_cap)
         return size & (d->size_cap - 1);
-    if (d->live_bytes + size > LIVE_BYTES_MAX)
+    if (d->live_bytes + size > (d->size_cap > LARGE_BYTES ? LIVE_BYTES_MAX : LIVE_BYTES_MAX_USUAL))
         return size & 0xFFF;
     return size;
 }
@@ -614,6 +615,8 @@ static void decode_on(struct decoder *d, const struct record *r, uint32_t slot) 
 static void burst(struct decoder *d, const struct record *r) {
     uint32_t count = 1 + r->more % BURST_MAX, full_step = 1u << (r->thread >> 6);
     struct record one = *r;
+    if (valid_align(d, r) >= PAGE_BYTES / 4 || one.how % 32 > 25) /* each a page or many */
+        count = 1 + count / 16;
     if (one.kind >= 224) /* no fork in a burst */
         one.kind &= 127;
     for (uint32_t i = 0; i < count; i++) {
@@ -672,7 +675,7 @@ void hg_fuzz_decode(const struct hg_decode_options *options, const uint8_t *data
     d.out = out;
     d.swarm = header[0] | (uint32_t)header[1] << 8;
     d.slot_count = bursts ? HG_FUZZ_SLOTS_MAX : 2u << header[3] % 8;
-    d.size_cap = header[6] < 232 ? SMALL_BYTES : header[6] < 252 ? LARGE_BYTES : UINT64_MAX;
+    d.size_cap = header[6] < 242 ? SMALL_BYTES : header[6] < 254 ? LARGE_BYTES : UINT64_MAX;
     if (bursts && d.size_cap > LARGE_BYTES)
         d.size_cap = LARGE_BYTES;
     if (d.swarm & HG_SWARM_LARGE && d.size_cap > LARGE_BYTES)

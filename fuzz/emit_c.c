@@ -463,5 +463,5 @@ bool hg_artifact_write_c(const char *path, const hg_backend *backend, const char
     fprintf(out, "    }\n}\n\n");
     emit_main(out, ops, count);
     free(emitter.blocks);
-    return fclose(out) == 0;
+    return hg_artifact_close(out);
 }

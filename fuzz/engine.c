@@ -3,9 +3,10 @@
  *
  *   HEAPGAUGE_BACKEND=core|system|jemalloc|...|PATH.so|fault-NAME:core     (core)
  *   HEAPGAUGE_STRICT=1          quality items are findings too
- *   HEAPGAUGE_FINDINGS=DIR      where the trace of a finding is written    (.)
+ *   HEAPGAUGE_FINDINGS=DIR      where the trace of a finding is written    (nowhere)
  *
- * A finding prints its verdict, writes its trace and aborts. */
+ * A finding prints its verdict and its last operations, and aborts. Nothing is written but where that was
+ * asked for: engines run targets where they may not write. */
 #include "mutate.h"
 #include "session.h"
 
@@ -47,19 +48,37 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     return 0;
 }
 
-static __attribute__((noreturn)) void report(void) {
-    struct hg_fuzz_session *session = &hg_engine_session;
-    const char *directory = getenv("HEAPGAUGE_FINDINGS");
+static void print_last(const struct hg_fuzz_log *log) {
+    enum { SHOWN = 16 };
+    size_t first = log->op_count > SHOWN ? (size_t)log->op_count - SHOWN : 0;
+    for (size_t i = first; i < log->op_count; i++) {
+        char line[160];
+        hg_op_print(&log->ops[i], line, sizeof line);
+        fprintf(stderr, "  %zu: %s\n", i, line);
+    }
+}
+
+static void write_trace(const char *directory) {
+    const struct hg_fuzz_session *session = &hg_engine_session;
     char path[1000];
+    snprintf(path, sizeof path, "%.300s/finding-%.20s-%s.hgt", directory, session->target->name,
+             session->finding.item);
+    if (hg_artifact_write_trace(path, session->name, session->target->name, &session->finding,
+                                session->log->ops, session->log->op_count))
+        fprintf(stderr, "heapgauge: trace written to %s; next: heapgauge reduce --backend=%s %s\n",
+                path, session->name, path);
+    else
+        perror(path);
+}
+
+static __attribute__((noreturn)) void report(void) {
+    const struct hg_fuzz_session *session = &hg_engine_session;
+    const char *directory = getenv("HEAPGAUGE_FINDINGS");
     hg_artifact_print(stderr, session->name, &session->finding);
     if (session->target->plays_operations) {
-        snprintf(path, sizeof path, "%.300s/finding-%.20s-%s.hgt", directory ? directory : ".",
-                 session->target->name, session->finding.item);
-        if (hg_artifact_write_trace(path, session->name, session->target->name, &session->finding,
-                                    session->log->ops, session->log->op_count))
-            fprintf(stderr,
-                    "heapgauge: trace written to %s; next: heapgauge reduce --backend=%s %s\n",
-                    path, session->name, path);
+        print_last(session->log);
+        if (directory && *directory)
+            write_trace(directory);
     }
     abort();
 }

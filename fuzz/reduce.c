@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "shrink.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ static const char usage[] =
     "  --backend=NAME|PATH.so  the allocator (the one that the trace names, else core)\n"
     "  --target=NAME        how to read an engine's input (libc)\n"
     "  --item=C4            the item to keep (what the stream breaks first)\n"
-    "  --time=S             seconds (30)\n"
+    "  --time=S             CPU seconds (30)\n"
     "  --strict, --no-waivers  as for check\n"
     "  -o BASE              where to write, without extension (FILE.reduced)\n\n"
     "Exit status: 1 reduced (there is a finding), 0 the stream breaks nothing, 2 usage or environment.\n";
@@ -36,22 +37,6 @@ static int wrong(const char *text, const char *value) {
     return 2;
 }
 
-/* An input of an engine: bytes that the target decodes. */
-static hg_op *read_input(struct hg_fuzz_session *session, const char *path, size_t *count) {
-    static uint8_t data[1 << 20];
-    FILE *file = fopen(path, "rbe");
-    if (!file)
-        return NULL;
-    size_t size = fread(data, 1, sizeof data, file);
-    fclose(file);
-    hg_fuzz_decode(&session->decode, data, size, &session->decoded);
-    hg_op *ops = malloc((session->decoded.count + 1) * sizeof *ops);
-    if (ops)
-        memcpy(ops, session->decoded.ops, session->decoded.count * sizeof *ops);
-    *count = session->decoded.count;
-    return ops;
-}
-
 static bool is_trace(const char *path) {
     unsigned char head[12] = {0};
     FILE *file = fopen(path, "rbe");
@@ -62,22 +47,72 @@ static bool is_trace(const char *path) {
     return size == sizeof head && memcmp(head + 8, "HGT", 3) == 0;
 }
 
-static int write_result(const struct options *options, const struct hg_fuzz_session *session,
-                        const struct hg_finding *finding, const hg_op *ops, size_t count) {
-    char base[600], path[640];
+static int say_where(const char *base, const char *unwritten, const char *extensions) {
+    if (unwritten) {
+        fprintf(stderr, "heapgauge reduce: cannot write %s: %s; another place: -o BASE\n",
+                unwritten, strerror(errno));
+        return 2;
+    }
+    printf("written: %s.%s\n", base, extensions);
+    return 1;
+}
+
+static const char *base_of(const struct options *options) {
+    static char base[600];
     snprintf(base, sizeof base, "%s%s", options->base ? options->base : options->file,
              options->base ? "" : ".reduced");
-    snprintf(path, sizeof path, "%s.hgt", base);
-    if (!hg_artifact_write_trace(path, session->name, session->target->name, finding, ops, count))
-        return wrong("cannot write", path);
-    snprintf(path, sizeof path, "%s.txt", base);
-    if (!hg_artifact_write_text(path, session->name, finding, ops, count))
-        return wrong("cannot write", path);
-    snprintf(path, sizeof path, "%s.c", base);
-    if (!hg_artifact_write_c(path, &session->backend, session->name, finding, ops, count))
-        return wrong("cannot write", path);
-    printf("written: %s.hgt, .txt, .c\n", base);
-    return 1;
+    return base;
+}
+
+static uint8_t *read_file(const char *path, size_t *size) {
+    static uint8_t data[1 << 20];
+    FILE *file = fopen(path, "rbe");
+    if (!file)
+        return NULL;
+    *size = fread(data, 1, sizeof data, file);
+    bool bad = ferror(file);
+    fclose(file);
+    return bad ? NULL : data;
+}
+
+/* A target whose input is no stream: the bytes themselves are reduced. */
+static int reduce_bytes(const struct options *options, struct hg_fuzz_session *session) {
+    size_t size = 0;
+    uint8_t *data = read_file(options->file, &size);
+    if (!data)
+        return wrong(strerror(errno), options->file);
+    struct hg_trial trial;
+    uint64_t begin = hg_time_ns(), trials = 0;
+    hg_fuzz_try_input(session, data, size, 60, &trial);
+    if (!*trial.item || (options->item && strcmp(options->item, trial.item) != 0)) {
+        printf("%s: %zu bytes break %s in %s\n", options->file, size,
+               *trial.item ? trial.item : "nothing", session->target->name);
+        return 0;
+    }
+    char item[HG_ITEM_BYTES];
+    snprintf(item, sizeof item, "%s", trial.item);
+    size_t before = size;
+    size = hg_fuzz_shrink_input(session, data, size, item, options->time_s, &trial, &trials);
+    printf("%s in %s: %zu bytes of %zu, %" PRIu64 " trials, %.1f s\n  %s\n", item,
+           session->target->name, size, before, trials, (double)(hg_time_ns() - begin) * 1e-9,
+           trial.finding.text);
+    const char *base = base_of(options);
+    return say_where(base, hg_artifact_write_input(base, session, &trial.finding, data, size),
+                     "bin, .txt");
+}
+
+/* An input of an engine: bytes that the target decodes. NULL: it cannot be read. */
+static hg_op *read_input(struct hg_fuzz_session *session, const char *path, size_t *count) {
+    size_t size = 0;
+    uint8_t *data = read_file(path, &size);
+    if (!data)
+        return NULL;
+    hg_fuzz_decode(&session->decode, data, size, &session->decoded);
+    hg_op *ops = malloc((session->decoded.count + 1) * sizeof *ops);
+    if (ops)
+        memcpy(ops, session->decoded.ops, session->decoded.count * sizeof *ops);
+    *count = session->decoded.count;
+    return ops;
 }
 
 static int reduce(const struct options *options) {
@@ -94,8 +129,10 @@ static int reduce(const struct options *options) {
     }
     const char *backend = options->backend ? options->backend : *named ? named : "core";
     const struct hg_fuzz_target *target = hg_fuzz_target_by_name(options->target);
-    if (!target || !target->plays_operations)
-        return wrong("not a target that plays operations", options->target);
+    if (!target)
+        return wrong("no such target", options->target);
+    if (traced && !target->plays_operations)
+        return wrong("a trace is not read as an input of target", options->target);
     unsigned threads = 1;
     for (size_t i = 0; i < count; i++)
         if (ops[i].thread > 0)
@@ -106,9 +143,12 @@ static int reduce(const struct options *options) {
     session.config.no_waivers = options->no_waivers;
     if (threads > session.decode.threads)
         session.decode.threads = threads;
-    if (!hg_fuzz_session_renew(&session) ||
-        (!traced && !(ops = read_input(&session, options->file, &count))))
-        return wrong("cannot read", options->file);
+    if (!hg_fuzz_session_renew(&session))
+        return wrong("out of memory for the oracle's tables", "");
+    if (!target->plays_operations)
+        return reduce_bytes(options, &session);
+    if (!traced && !(ops = read_input(&session, options->file, &count)))
+        return wrong(strerror(errno), options->file);
     struct hg_trial trial;
     uint64_t begin = hg_time_ns(), trials = 0;
     hg_fuzz_try(&session, ops, count, 60, &trial);
@@ -130,7 +170,9 @@ static int reduce(const struct options *options) {
         printf("  %s\n", line);
     }
     printf("\n");
-    return write_result(options, &session, &trial.finding, ops, count);
+    const char *base = base_of(options);
+    return say_where(base, hg_artifact_write_stream(base, &session, &trial.finding, ops, count),
+                     "hgt, .txt, .c");
 }
 
 int hg_reduce_main(int argc, char **argv) {

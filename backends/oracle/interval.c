@@ -4,9 +4,13 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Address space in chunks of 2 MiB, chunks in granules of 8 bytes: a bit for each granule in which a
- * range starts, summed up twice (64 to 1), and the id of the newest range that starts there. Ranges
- * that start in the same granule (only possible below 8 bytes) are chained through their records.
+/* Address space in chunks of 2 MiB, chunks in granules of 8 bytes.
+ *
+ * A bit for each granule that a range of this chunk touches: where none is set nothing overlaps, and that
+ * is a dense word or two, however many ranges there are. It may be stale at the ends of ranges that are no
+ * multiples of 8, never missing. Where one is set, the exact answer: a bit for each granule in which a range starts,
+ * summed up twice (64 to 1), and the id of the newest range that starts there. Ranges that start in the
+ * same granule (only possible below 8 bytes) are chained through their records.
  *
  *   chunk   |  covered by a range from before  |...[range]....[range]........[range --> next chunk
  *           0                            cover_end
@@ -18,7 +22,9 @@ enum {
     LEVEL0 = GRANULES / 64,                        /* 4096 words */
     LEVEL1 = LEVEL0 / 64,                          /* 64 words */
     HUGE_MAX = 256,
+    POOLS_MAX = 64,
 };
+static const size_t LARGE_TABLE_BYTES = (size_t)4 << 20; /* dense: in huge pages from here on */
 static const uintptr_t HUGE_BYTES = (uintptr_t)64 << 20; /* such ranges are kept in a short list */
 static const uint32_t NONE = UINT32_MAX;
 
@@ -29,6 +35,7 @@ struct chunk {
     uint64_t level2;
     uint64_t level1[LEVEL1];
     uint64_t level0[LEVEL0];
+    uint64_t touched[LEVEL0];
     uint32_t id[GRANULES];
 };
 
@@ -46,6 +53,9 @@ struct hg_intervals {
     uint32_t huge[HUGE_MAX];
     size_t huge_count;
     struct chunk *recent;
+    /* Chunks come from pools, each half as large as all before it; most have few pages in use. */
+    struct chunk *pools[POOLS_MAX];
+    size_t pool_sizes[POOLS_MAX], pool_count, pool_used;
 };
 
 static void *map_bytes(size_t size) {
@@ -70,12 +80,10 @@ hg_intervals *hg_intervals_create(void) {
 }
 
 void hg_intervals_destroy(hg_intervals *set) {
-    if (set->table) {
-        for (size_t i = 0; i < set->table_capacity; i++)
-            if (set->table[i])
-                munmap(set->table[i], sizeof **set->table);
+    for (size_t i = 0; i < set->pool_count; i++)
+        munmap(set->pools[i], set->pool_sizes[i] * sizeof **set->pools);
+    if (set->table)
         munmap(set->table, set->table_capacity * sizeof *set->table);
-    }
     if (set->records)
         munmap(set->records, set->record_capacity * sizeof *set->records);
     munmap(set, sizeof *set);
@@ -120,12 +128,26 @@ static bool grow_table(hg_intervals *set) {
     return true;
 }
 
+static struct chunk *fresh_chunk(hg_intervals *set) {
+    size_t last = set->pool_count - 1;
+    if (set->pool_count == 0 || set->pool_used == set->pool_sizes[last]) {
+        size_t size = set->chunk_count / 2 + 1;
+        if (set->pool_count == POOLS_MAX ||
+            !(set->pools[set->pool_count] = map_bytes(size * sizeof **set->pools)))
+            return NULL;
+        last = set->pool_count++;
+        set->pool_sizes[last] = size;
+        set->pool_used = 0;
+    }
+    return &set->pools[last][set->pool_used++];
+}
+
 static struct chunk *make_chunk(hg_intervals *set, uintptr_t number) {
     struct chunk *chunk = find_chunk(set, number);
     if (!chunk) {
         if (set->chunk_count * 2 >= set->table_capacity && !grow_table(set))
             return NULL;
-        chunk = map_bytes(sizeof *chunk);
+        chunk = fresh_chunk(set);
         if (!chunk)
             return NULL;
         chunk->number = number;
@@ -136,6 +158,49 @@ static struct chunk *make_chunk(hg_intervals *set, uintptr_t number) {
     set->recent = chunk;
     return chunk;
 }
+
+/* ---- what is touched at all ---- */
+
+/* The bits from..to of word `word`, of those from granule `from` to granule `to`. */
+static uint64_t mask_in_word(size_t word, size_t from, size_t to) {
+    uint64_t mask = UINT64_MAX;
+    if (word == from / 64)
+        mask &= UINT64_MAX << from % 64;
+    if (word == to / 64)
+        mask &= UINT64_MAX >> (63 - to % 64);
+    return mask;
+}
+
+static bool is_touched(const struct chunk *chunk, size_t from, size_t to) {
+    uint64_t any = 0;
+    for (size_t word = from / 64; word <= to / 64; word++)
+        any |= chunk->touched[word] & mask_in_word(word, from, to);
+    return any != 0;
+}
+
+static void touch(struct chunk *chunk, size_t from, size_t to) {
+    for (size_t word = from / 64; word <= to / 64; word++)
+        chunk->touched[word] |= mask_in_word(word, from, to);
+}
+
+static void untouch(struct chunk *chunk, size_t from, size_t to) {
+    for (size_t word = from / 64; word <= to / 64; word++)
+        chunk->touched[word] &= ~mask_in_word(word, from, to);
+}
+
+/* The granules of [begin, end) that lie in the chunk: begin .. end share bytes with it. */
+struct span {
+    size_t from, to;
+};
+
+static struct span span_in(uintptr_t number, uintptr_t begin, uintptr_t end) {
+    uintptr_t base = number << CHUNK_SHIFT, size = (uintptr_t)1 << CHUNK_SHIFT;
+    uintptr_t low = begin > base ? begin - base : 0;
+    uintptr_t high = end - base < size ? end - base : size;
+    return (struct span){low >> GRANULE_SHIFT, (high - 1) >> GRANULE_SHIFT};
+}
+
+/* ---- exactly ---- */
 
 /* Highest granule <= `granule` in which a range starts; -1 if none. */
 static long granule_at_or_before(const struct chunk *chunk, long granule) {
@@ -203,6 +268,9 @@ static bool chunk_overlaps(const hg_intervals *set, const struct chunk *chunk, u
         *id = chunk->cover_id;
         return true;
     }
+    struct span span = span_in(chunk->number, begin, end);
+    if (!is_touched(chunk, span.from, span.to))
+        return false;
     long at = granule_of(low);
     long before = granule_at_or_before(chunk, at);
     if (before == at) { /* a range starts in the same granule: before or after `low` */
@@ -256,11 +324,24 @@ static bool make_record(hg_intervals *set, uint32_t id) {
         return false;
     set->records = records;
     set->record_capacity = capacity;
+    if (capacity * sizeof *set->records >= LARGE_TABLE_BYTES)
+        (void)madvise(records, capacity * sizeof *set->records, MADV_HUGEPAGE);
     return true;
 }
 
 static bool is_huge(const hg_intervals *set, uintptr_t begin, uintptr_t end) {
     return end - begin >= HUGE_BYTES && set->huge_count < HUGE_MAX;
+}
+
+/* Clears the touched bits of a range that goes, but for an end that another range may touch, too: one in
+ * whose granule another starts, or a beginning that is no multiple of 8. */
+static void untouch_range(struct chunk *chunk, uintptr_t begin, uintptr_t end) {
+    struct span span = span_in(chunk->number, begin, end);
+    bool shares_first = begin >> CHUNK_SHIFT == chunk->number && begin % (1 << GRANULE_SHIFT);
+    bool shares_last = chunk->level0[span.to / 64] >> span.to % 64 & 1;
+    size_t from = span.from + shares_first;
+    if (from + shares_last <= span.to)
+        untouch(chunk, from, span.to - shares_last);
 }
 
 static void uncover(hg_intervals *set, uint32_t id, uintptr_t first, uintptr_t last) {
@@ -296,7 +377,9 @@ bool hg_intervals_insert(hg_intervals *set, uintptr_t begin, uintptr_t end, uint
         uncover(set, id, first, last);
         return false;
     }
-    size_t granule = (size_t)granule_of(begin), word = granule / 64, group = word / 64;
+    struct span span = span_in(first, begin, end);
+    touch(chunk, span.from, span.to);
+    size_t granule = span.from, word = granule / 64, group = word / 64;
     uint64_t bit = UINT64_C(1) << granule % 64;
     record->next = chunk->level0[word] & bit ? chunk->id[granule] : NONE;
     chunk->id[granule] = id;
@@ -317,6 +400,16 @@ static bool remove_huge(hg_intervals *set, uint32_t id) {
     return false;
 }
 
+static void unmark_start(struct chunk *chunk, size_t granule) {
+    size_t word = granule / 64, group = word / 64;
+    chunk->level0[word] &= ~(UINT64_C(1) << granule % 64);
+    if (chunk->level0[word])
+        return;
+    chunk->level1[group] &= ~(UINT64_C(1) << word % 64);
+    if (!chunk->level1[group])
+        chunk->level2 &= ~(UINT64_C(1) << group);
+}
+
 void hg_intervals_remove(hg_intervals *set, uint32_t id) {
     struct record *record = &set->records[id];
     set->count--;
@@ -325,17 +418,20 @@ void hg_intervals_remove(hg_intervals *set, uint32_t id) {
     uintptr_t first = record->begin >> CHUNK_SHIFT;
     uncover(set, id, first, (record->end - 1) >> CHUNK_SHIFT);
     struct chunk *chunk = find_chunk(set, first);
-    size_t granule = (size_t)granule_of(record->begin), word = granule / 64, group = word / 64;
+    size_t granule = (size_t)granule_of(record->begin);
     uint32_t *link = &chunk->id[granule];
     while (*link != id)
         link = &set->records[*link].next;
     *link = record->next;
-    if (chunk->id[granule] != NONE)
-        return;
-    chunk->level0[word] &= ~(UINT64_C(1) << granule % 64);
-    if (chunk->level0[word])
-        return;
-    chunk->level1[group] &= ~(UINT64_C(1) << word % 64);
-    if (!chunk->level1[group])
-        chunk->level2 &= ~(UINT64_C(1) << group);
+    if (chunk->id[granule] == NONE)
+        unmark_start(chunk, granule);
+    untouch_range(chunk, record->begin, record->end);
+}
+
+void hg_intervals_expect(const hg_intervals *set, uintptr_t begin, uint32_t id) {
+    const struct chunk *chunk = find_chunk(set, begin >> CHUNK_SHIFT);
+    if (id < set->record_capacity)
+        __builtin_prefetch(&set->records[id]);
+    if (chunk)
+        __builtin_prefetch(&chunk->id[granule_of(begin)]);
 }

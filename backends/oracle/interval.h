@@ -1,6 +1,6 @@
 /* A set of disjoint address ranges, each with a 32-bit id: which live block, if any, does this range
- * touch? Insert, remove and query cost a few memory accesses whatever the number of ranges: starts are
- * bits in a three-level bitmap a 2 MiB chunk of address space, chunks are found by hash.
+ * touch? Insert, remove and query cost a few memory accesses whatever the number of ranges: bitmaps of a
+ * 2 MiB chunk of address space, chunks found by hash.
  *
  * All memory comes from mmap, never from a heap under test. Not thread-safe. */
 #ifndef HG_INTERVAL_H
@@ -25,6 +25,9 @@ bool hg_intervals_insert(hg_intervals *set, uintptr_t begin, uintptr_t end, uint
 
 /* Removes the range with that id, which must be there. */
 void hg_intervals_remove(hg_intervals *set, uint32_t id);
+
+/* Fetches into the cache what removing this range will need. No other effect. */
+void hg_intervals_expect(const hg_intervals *set, uintptr_t begin, uint32_t id);
 
 size_t hg_intervals_count(const hg_intervals *set);
 

@@ -3,6 +3,7 @@
 #include "oracle_private.h"
 
 #include "../native_call.h"
+#include "../operation_facts.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -18,6 +19,8 @@ const char *hg_oracle_fault_name(unsigned fault) {
 }
 
 /* ---- tables ---- */
+
+enum { SLOTS_IN_HUGE_PAGES = 1 << 16 };
 
 void *hg__map_bytes(size_t size) {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -54,14 +57,14 @@ void hg_oracle_destroy(hg_oracle *oracle) {
 }
 
 void hg_oracle_reset(hg_oracle *oracle) {
+    /* Generations go on: a block must not look right because the stream before left the same bytes. */
     for (uint32_t slot = 0; slot < oracle->slot_end; slot++) {
         if (oracle->blocks[slot].ptr)
             hg_intervals_remove(oracle->intervals, slot);
-    }
-    /* Generations go on: a block must not look right because the stream before left the same bytes. */
-    for (uint32_t slot = 0; slot < oracle->slot_end; slot++)
         oracle->blocks[slot] =
             (struct hg__block){.generation = oracle->blocks[slot].generation + 1};
+    }
+    oracle->slot_end = 0;
     memset(&oracle->counts, 0, sizeof oracle->counts);
     oracle->found = false;
     oracle->digest = FIRST_DIGEST;
@@ -94,6 +97,8 @@ bool hg__make_slot(hg_oracle *oracle, uint32_t slot) {
             return false;
         oracle->blocks = blocks;
         oracle->block_capacity = capacity;
+        if (capacity >= SLOTS_IN_HUGE_PAGES)
+            (void)madvise(blocks, capacity * sizeof *oracle->blocks, MADV_HUGEPAGE);
     }
     if (slot >= oracle->slot_end)
         oracle->slot_end = slot + 1;
@@ -113,7 +118,7 @@ static bool stream_allows(const hg_oracle *oracle, const hg_op *op) {
     if (op->slot == HG_SLOT_NONE)
         return true;
     const struct hg__block *block = &oracle->blocks[op->slot];
-    if (hg_op_allocates(op->kind))
+    if (hg__op_facts[op->kind & 31] & HG__OP_MAKES)
         return !block->ptr;
     if (!block->ptr)
         return op->kind != HG_OP_LAYOUT_REALLOC && op->kind != HG_OP_DEALLOC;
@@ -126,17 +131,24 @@ static bool stream_allows(const hg_oracle *oracle, const hg_op *op) {
 }
 
 static bool perform(hg_oracle *oracle, const hg_op *op) {
+    const unsigned facts = hg__op_facts[op->kind & 31];
     if (op->kind >= HG_OP_NATIVE_ALLOC)
         return hg__oracle_native(oracle, op);
-    if (hg_op_allocates(op->kind))
+    if (facts & HG__OP_MAKES)
         return hg__oracle_allocate(oracle, op);
-    if (hg_op_reallocates(op->kind))
+    if (facts & HG__OP_MOVES)
         return hg__oracle_reallocate(oracle, op);
-    if (hg_op_frees(op->kind))
+    if (facts & HG__OP_ENDS)
         return hg__oracle_release(oracle, op);
     if (op->kind == HG_OP_USABLE_SIZE)
         return hg__oracle_usable_size(oracle, op);
     return hg__oracle_environment(oracle, op);
+}
+
+/* Is there no such operation without a block in its slot? */
+static bool needs_block(const hg_op *op) {
+    return op->kind == HG_OP_LAYOUT_REALLOC || op->kind == HG_OP_DEALLOC ||
+           (op->kind == HG_OP_REALLOC && op->size == 0);
 }
 
 enum hg_status hg_oracle_perform(hg_oracle *oracle, const hg_op *op, uint64_t op_index) {
@@ -148,26 +160,23 @@ enum hg_status hg_oracle_perform(hg_oracle *oracle, const hg_op *op, uint64_t op
     }
     hg_op translated = *op;
     enum hg_status status = HG_OK;
+<<<<<<< HEAD
     if (op->slot != HG_SLOT_NONE && op->kind != HG_OP_WAIT && !hg__make_slot(oracle, op->slot)) {
+=======
+    bool names = op->slot != HG_SLOT_NONE && op->kind != HG_OP_WAIT;
+    if (names && !make_slot(oracle, op->slot)) {
+>>>>>>> 07dc00d (fuzz: campaigns that go on, reduction of every target, libFuzzer as an engine, ClusterFuzzLite by the engines' rules; a cheaper oracle)
         hg__oracle_unlock(oracle);
         return HG_ERR_MEMORY;
     }
-    bool empty =
-        op->slot == HG_SLOT_NONE || op->kind == HG_OP_WAIT || !oracle->blocks[op->slot].ptr;
-    bool left_out = oracle->config.face == HG_FACE_LAYOUT && !hg_op_to_layout(&translated, empty);
-    if (empty && op->slot != HG_SLOT_NONE && op->kind != HG_OP_WAIT &&
-        oracle->blocks[op->slot].refused &&
-        (op->kind == HG_OP_LAYOUT_REALLOC || op->kind == HG_OP_DEALLOC ||
-         (op->kind == HG_OP_REALLOC && op->size == 0))) {
-        left_out = true; /* its block could not be had */
+    bool empty = !names || !oracle->blocks[op->slot].ptr;
+    bool left_out = names && empty && oracle->blocks[op->slot].refused && needs_block(op);
+    if (left_out) /* its block could not be had */
         digest(oracle, op);
-    }
-    if (!left_out && (op->kind == HG_OP_NATIVE_REALLOC || op->kind == HG_OP_NATIVE_FREE) &&
-        (op->slot == HG_SLOT_NONE || !hg__native_may_use(&oracle->blocks[op->slot], op)))
-        left_out = true;
-    if (!left_out && oracle->config.face == HG_FACE_LAYOUT && empty &&
-        (translated.kind == HG_OP_DEALLOC || translated.kind == HG_OP_LAYOUT_REALLOC))
-        left_out = true; /* its allocation was left out */
+    else if (oracle->config.face == HG_FACE_LAYOUT)
+        left_out = !hg_op_to_layout(&translated, empty) || (empty && needs_block(&translated));
+    if (!left_out && (op->kind == HG_OP_NATIVE_REALLOC || op->kind == HG_OP_NATIVE_FREE))
+        left_out = !names || !hg__native_may_use(&oracle->blocks[op->slot], op);
     if (!left_out) {
         oracle->op = translated;
         oracle->op_index = op_index;
@@ -184,7 +193,17 @@ enum hg_status hg_oracle_perform(hg_oracle *oracle, const hg_op *op, uint64_t op
     return status;
 }
 
-/* ---- the end ---- */
+void hg_oracle_expect(const hg_oracle *oracle, const hg_op *far, const hg_op *near) {
+    enum { LINE = 64, LINES_MAX = 4 };
+    if (far && far->slot < oracle->slot_end)
+        __builtin_prefetch(&oracle->blocks[far->slot]);
+    if (!near || near->slot >= oracle->slot_end || !oracle->blocks[near->slot].ptr)
+        return;
+    const struct hg__block *block = &oracle->blocks[near->slot];
+    hg_intervals_expect(oracle->intervals, (uintptr_t)block->ptr, near->slot);
+    for (size_t at = 0; at < block->usable && at < LINES_MAX * LINE; at += LINE)
+        __builtin_prefetch(block->ptr + at);
+}
 
 /* ---- the end ---- */
 
@@ -205,6 +224,7 @@ bool hg__free_slot(hg_oracle *oracle, uint32_t slot) {
 }
 
 static bool free_all(hg_oracle *oracle, unsigned order) {
+    enum { AHEAD = 8 };
     size_t n = oracle->slot_end;
     /* An odd stride that shares no factor with n visits every slot once, in scattered order. */
     size_t stride = order == 2 ? (n * 5 / 8) | 1 : 1;
@@ -212,7 +232,13 @@ static bool free_all(hg_oracle *oracle, unsigned order) {
         stride -= 2;
     for (size_t i = 0, at = 0; i < n; i++, at = (at + stride) % n) {
         size_t slot = order == 1 ? n - 1 - i : at;
+<<<<<<< HEAD
         if (hg__free_slot(oracle, (uint32_t)slot))
+=======
+        const hg_op soon = {.slot = (uint32_t)(order == 1 ? slot - AHEAD : slot + AHEAD)};
+        hg_oracle_expect(oracle, NULL, &soon);
+        if (free_slot(oracle, (uint32_t)slot))
+>>>>>>> 07dc00d (fuzz: campaigns that go on, reduction of every target, libFuzzer as an engine, ClusterFuzzLite by the engines' rules; a cheaper oracle)
             return true;
     }
     for (uint32_t slot = 0; order == 2 && slot < n; slot++) /* whatever the stride left over */

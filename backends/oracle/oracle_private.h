@@ -28,6 +28,7 @@ enum hg__block_face { HG__FACE_LIBC, HG__FACE_LAYOUT, HG__FACE_NATIVE };
 /* How a block was allocated decides how it may be freed by size (C48). */
 enum hg__block_origin { HG__ORIGIN_PLAIN, HG__ORIGIN_ALIGNED_ALLOC, HG__ORIGIN_OTHER };
 
+/* A cache line of its own: with a million of them each operation waits for one. */
 struct hg__block {
     unsigned char *ptr; /* NULL: the slot is empty */
     size_t size;        /* asked for */
@@ -42,14 +43,14 @@ struct hg__block {
     uint8_t zeroed;     /* mimalloc: from a zeroing call, so that rezalloc may be asked */
     uint32_t offset;    /* that is aligned, bytes into the block */
     uint8_t refused; /* empty because its allocation returned NULL: operations on it are left out */
-};
+} __attribute__((aligned(64)));
 
 struct hg_oracle {
     struct hg_oracle_config config;
     const hg_backend *backend;
     struct hg__block *blocks;
     size_t block_capacity;
-    size_t slot_end; /* slots ever used: 0 .. slot_end-1 */
+    size_t slot_end; /* slots used by this stream: below it */
     hg_intervals *intervals;
     struct hg_oracle_counts counts;
     struct hg_finding finding;

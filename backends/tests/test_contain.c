@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,7 +38,6 @@ static int eats(void *argument) {
         char *memory = malloc(1 << 20);
         if (memory)
             memset(memory, 1, 1 << 20);
-        usleep(500); /* a glutton that polling can see; a faster one is only seen later */
     }
     return 0;
 }
@@ -67,7 +67,33 @@ static void outcomes(void **state) {
     assert_int_equal(*shared, 42);
 }
 
+static int reads_its_score(void *argument) {
+    char text[16] = "";
+    FILE *file = fopen("/proc/self/oom_score_adj", "r");
+    if (file) {
+        (void)!fgets(text, sizeof text, file);
+        fclose(file);
+    }
+    *(int *)argument = atoi(text);
+    return 0;
+}
+
+/* A glutton at full speed is stopped before it has taken four times its limit, and had the kernel run out of
+ * memory first, it would have been the one to go. */
+static void gluttons_go_first(void **state) {
+    (void)state;
+    int *score = hg_shared_map(sizeof *score);
+    struct hg_contained seen;
+    const struct hg_limits small = {60, 256u << 20}, none = {10, 0};
+    assert_int_equal(hg_contain(eats, NULL, &small, &seen), HG_OK);
+    assert_int_equal(seen.outcome, HG_OUTCOME_MEMORY);
+    assert_in_range(seen.rss_seen_bytes, 256u << 20, 1u << 30);
+    assert_int_equal(hg_contain(reads_its_score, score, &none, &seen), HG_OK);
+    assert_int_equal(*score, 1000);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(outcomes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(outcomes),
+                                       cmocka_unit_test(gluttons_go_first)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

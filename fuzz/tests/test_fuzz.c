@@ -8,9 +8,11 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mutate.h"
 #include "session.h"
+#include "shrink.h"
 
 enum { ROUNDS = 3000, BYTES = 4096 };
 
@@ -108,11 +110,62 @@ static void steps_all_happen(void **state) {
     assert_true(longer > ROUNDS / 20 && shorter > ROUNDS / 50 && same > ROUNDS / 20);
 }
 
+/* ---- reduction of inputs that are no streams ---- */
+
+enum { MAGIC = 0x5A };
+
+/* Breaks X1 iff a record begins with MAGIC and a later one has MAGIC at its end; dies on one with 0xDD. */
+static bool run_picky(struct hg_fuzz_session *session, const uint8_t *data, size_t size) {
+    bool begun = false;
+    for (size_t at = 0; at + 8 <= size; at += 8) {
+        if (data[at] == 0xDD && data[at + 1] == 0xDD)
+            _exit(3);
+        if (begun && data[at + 7] == MAGIC)
+            return hg_fuzz_found(session, "X1", "as planted");
+        begun |= data[at] == MAGIC;
+    }
+    return false;
+}
+
+static const struct hg_fuzz_target picky = {
+    .name = "picky", .property = "for tests", .decode = {.threads = 1}, .run = run_picky};
+
+static void inputs_are_reduced(void **state) {
+    (void)state;
+    static struct hg_fuzz_session session;
+    static uint8_t data[1000];
+    char why[200];
+    uint64_t random = 5, trials;
+    struct hg_trial trial;
+    assert_int_equal(hg_fuzz_session_open(&session, &picky, "core", NULL, why, sizeof why), HG_OK);
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(hg_random(&random) % 80 + 1);
+    data[160] = MAGIC;
+    data[807] = MAGIC;
+    size_t size = hg_fuzz_shrink_input(&session, data, sizeof data, "X1", 30, &trial, &trials);
+    assert_string_equal(trial.item, "X1");
+    assert_int_equal(size, 16);
+    assert_int_equal(data[0], MAGIC);
+    assert_int_equal(data[15], MAGIC);
+    for (size_t i = 1; i < 15; i++)
+        assert_int_equal(data[i], 0);
+    /* An end of the process is kept as such; what does not show is left alone. */
+    memset(data, 1, sizeof data);
+    data[400] = data[401] = 0xDD;
+    size = hg_fuzz_shrink_input(&session, data, sizeof data, "crash", 30, &trial, &trials);
+    assert_string_equal(trial.item, "crash");
+    assert_int_equal(size, 8);
+    memset(data, 1, sizeof data);
+    assert_int_equal(hg_fuzz_shrink_input(&session, data, 100, "X1", 30, &trial, &trials), 100);
+    assert_int_equal(trials, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_bytes_are_a_stream),
         cmocka_unit_test(mutation_keeps_records),
         cmocka_unit_test(steps_all_happen),
+        cmocka_unit_test(inputs_are_reduced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 """A finding becomes at most 12 operations, a trace with the same verdict each time, and a C file that any
 compiler builds and that fails without Heapgauge."""
 
+import json
 import os
 import re
 import subprocess
@@ -30,7 +31,7 @@ def found(tmp_path_factory):
 
 
 def test_a_users_allocator_is_judged(found):
-    assert re.search(r"-libc-C30-1\.hgt$", found.name)
+    assert re.search(r"-libc-C30-[0-9a-f]{6}\.hgt$", found.name)
     lines = [line for line in found.with_suffix(".txt").read_text().splitlines() if line[0] != "#"]
     assert len(lines) <= 3, lines
     assert "aligned" in lines[-1] or "memalign" in lines[-1]
@@ -101,3 +102,57 @@ def test_a_killed_campaign_keeps_what_it_has(tmp_path):
     child.kill()
     child.wait()
     assert any(corpus.iterdir())
+
+
+def test_a_campaign_killed_while_it_reduces_keeps_the_finding(tmp_path):
+    """The finding is on disk before its reduction begins, and a campaign that goes on there replaces it."""
+    words = [HEAPGAUGE, "fuzz", "--backend=fault-double-insert:core", "--target=libc", "--seed=5", "-o",
+             str(tmp_path)]
+    child = subprocess.Popen([*words, "--time=60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    kept = []
+    for _ in range(2000):
+        kept = list(tmp_path.glob("*.hgt"))
+        if kept:
+            break
+        try:
+            child.wait(0.01)
+        except subprocess.TimeoutExpired:
+            pass
+    child.kill()
+    child.wait()
+    assert kept
+    done = run(*words, "--time=20")
+    assert done.returncode == 1, done.stdout
+    assert [path for path in tmp_path.glob("*.hgt") if "unreduced" not in path.name]
+    assert list((tmp_path / "corpus" / "libc").iterdir())
+
+
+def test_findings_of_the_same_kind_are_one(tmp_path):
+    done = run(HEAPGAUGE, "fuzz", "--backend=fault-align-mask:core", "--target=libc", "--time=8", "--seed=2",
+               "--keep-going", f"--json={tmp_path}/out.json", "-o", tmp_path)
+    assert done.returncode == 1
+    findings = json.loads((tmp_path / "out.json").read_text())["cells"][0]["findings"]
+    assert len({(finding["item"], finding["shape"]) for finding in findings}) == len(findings)
+    assert sum(finding["times"] for finding in findings) > len(findings)
+
+
+def test_a_full_disk_is_one_line_and_the_finding_is_still_told():
+    done = run("sh", "-c", "command -v unshare")
+    if done.returncode or os.geteuid() != 0:
+        pytest.skip("needs unshare and root, to mount a small file system")
+    script = ("mount -t tmpfs -o size=16k none /mnt && "
+              f"'{HEAPGAUGE}' fuzz --backend=fault-align-mask:core --target=libc --time=2 --seed=1 -o /mnt/x")
+    done = run("unshare", "-m", "sh", "-c", script)
+    if "mount" in done.stderr:
+        pytest.skip(f"cannot mount here: {done.stderr.strip()}")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "No space left on device" in done.stderr and len(done.stderr.splitlines()) <= 4, done.stderr
+    assert "C30" in done.stdout and "aligned" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("target", ["core_inside", "trace_reader", "differential"])
+def test_reduce_reads_inputs_of_every_target(target, tmp_path):
+    """A sound input of a target that plays no stream: nothing to reduce, and it says so."""
+    seed = next((Path(__file__).parents[1] / "corpus" / target).iterdir())
+    done = run(HEAPGAUGE, "reduce", f"--target={target}", seed, cwd=tmp_path)
+    assert done.returncode == 0 and "break nothing" in done.stdout, done.stdout + done.stderr

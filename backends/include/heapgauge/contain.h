@@ -13,15 +13,17 @@ extern "C" {
 
 struct hg_limits {
     double timeout_s; /* wall time; 0: none */
-    uint64_t
-        memory_bytes; /* resident memory of the child, polled; 0: three quarters of what is free */
+    /* Resident memory of the child, polled, faster as it comes nearer; never more than nine tenths of what
+     * is free at the start. 0: three quarters of that. Should memory run out in between, the kernel kills
+     * the child before any other process. */
+    uint64_t memory_bytes;
 };
 
 enum hg_outcome {
     HG_OUTCOME_EXITED,  /* returned or exited; exit_status holds its status */
     HG_OUTCOME_CRASHED, /* died of a signal; signal holds it */
     HG_OUTCOME_TIMEOUT, /* killed by us: no end in sight */
-    HG_OUTCOME_MEMORY,  /* killed by us: it took more than its share */
+    HG_OUTCOME_MEMORY,  /* killed by us, or by the kernel: it took more than its share */
 };
 
 struct hg_contained {

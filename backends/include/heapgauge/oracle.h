@@ -82,6 +82,11 @@ void hg_oracle_destroy(hg_oracle *oracle);
  * destroy the oracle then. */
 void hg_oracle_reset(hg_oracle *oracle);
 
+/* Fetches into the cache what operations that come soon will need: `far` some sixteen ahead, `near` some
+ * eight (either may be NULL). No other effect, not under a lock: for streams on one thread. With a million
+ * live blocks most of what an operation costs is waiting for memory. */
+void hg_oracle_expect(const hg_oracle *oracle, const hg_op *far, const hg_op *near);
+
 /* Performs one operation and checks it. HG_OK: all promises kept. HG_END: a finding, see
  * hg_oracle_finding(). HG_ERR_FORMAT: the stream itself is wrong at this operation (it fills a full slot,
  * or mixes faces in one block); nothing was performed. HG_ERR_MEMORY: no memory for the tables. */

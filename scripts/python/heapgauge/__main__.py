@@ -7,7 +7,8 @@ import sys
 from .errors import EXIT_TROUBLE, Trouble
 
 # Imported only when asked for: scipy alone costs most of a second.
-SUBCOMMANDS = ("compare", "report", "gate", "merge", "doctor", "faultscore")
+SUBCOMMANDS = ("compare", "report", "gate", "merge", "doctor", "faultscore", "reproducers",
+               "clusterfuzzlite")
 
 
 def main(argv):
