@@ -39,7 +39,7 @@ done
 
 # kernel needs one to talk to. differential: a sanitizer lets no other malloc be loaded beside its own. Under memory
 # trace_reader is left out, too: the libzstd of the image is not instrumented, what it writes would count as unwritten.
-targets=(layout libc threads environment native core_inside)
+targets=(layout libc threads environment native first parallel core_inside)
 [[ "${SANITIZER:-}" == memory ]] || targets+=(trace_reader)
 for target in "${targets[@]}"; do
     # shellcheck disable=SC2086

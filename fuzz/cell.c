@@ -65,10 +65,13 @@ static int play_inputs(void *argument) {
         found = session->target->run(session, data, size);
         if (!found && session->fresh_features)
             hg__corpus_keep(cell, data, size);
+        if (session->target->fresh_process)
+            break;
     }
-    if (!found && session->target->plays_operations && cell->children % 4 == 0) {
+    uint64_t every = session->target->fresh_process ? 1024 : 4;
+    if (!found && session->target->plays_operations && cell->children % every == 0) {
         cell->log->op_count = cell->log->input_begin = 0; /* no operations of ours show it */
-        found = hg_fuzz_check_reuse(session);
+        found = hg_fuzz_check_without_input(session);
     }
     for (size_t i = 0; hg_waiver_at(i) && i < 64; i++)
         cell->waiver_uses[i] += hg_waiver_uses(i);

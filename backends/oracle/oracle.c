@@ -160,12 +160,8 @@ enum hg_status hg_oracle_perform(hg_oracle *oracle, const hg_op *op, uint64_t op
     }
     hg_op translated = *op;
     enum hg_status status = HG_OK;
-<<<<<<< HEAD
-    if (op->slot != HG_SLOT_NONE && op->kind != HG_OP_WAIT && !hg__make_slot(oracle, op->slot)) {
-=======
     bool names = op->slot != HG_SLOT_NONE && op->kind != HG_OP_WAIT;
-    if (names && !make_slot(oracle, op->slot)) {
->>>>>>> 07dc00d (fuzz: campaigns that go on, reduction of every target, libFuzzer as an engine, ClusterFuzzLite by the engines' rules; a cheaper oracle)
+    if (names && !hg__make_slot(oracle, op->slot)) {
         hg__oracle_unlock(oracle);
         return HG_ERR_MEMORY;
     }
@@ -232,13 +228,9 @@ static bool free_all(hg_oracle *oracle, unsigned order) {
         stride -= 2;
     for (size_t i = 0, at = 0; i < n; i++, at = (at + stride) % n) {
         size_t slot = order == 1 ? n - 1 - i : at;
-<<<<<<< HEAD
-        if (hg__free_slot(oracle, (uint32_t)slot))
-=======
         const hg_op soon = {.slot = (uint32_t)(order == 1 ? slot - AHEAD : slot + AHEAD)};
         hg_oracle_expect(oracle, NULL, &soon);
-        if (free_slot(oracle, (uint32_t)slot))
->>>>>>> 07dc00d (fuzz: campaigns that go on, reduction of every target, libFuzzer as an engine, ClusterFuzzLite by the engines' rules; a cheaper oracle)
+        if (hg__free_slot(oracle, (uint32_t)slot))
             return true;
     }
     for (uint32_t slot = 0; order == 2 && slot < n; slot++) /* whatever the stride left over */

@@ -21,7 +21,7 @@ from .errors import EXIT_FINDING, EXIT_TROUBLE, EXIT_WELL
 
 ROOT = Path(__file__).resolve().parents[3]
 TOOLS = ("clang", "clang++", "zip", "objdump", "ldd")
-TARGETS = ("layout", "libc", "threads", "environment", "native", "core_inside", "trace_reader")
+TARGETS = ("layout", "libc", "threads", "environment", "native", "first", "parallel", "core_inside", "trace_reader")
 NAME = re.compile(r"[A-Za-z0-9_-]+\Z")
 # What the engines' base runner has, and what Debian's clang++ links instead of the libc++ in theirs.
 LIBRARIES = re.compile(r"(linux-vdso|ld-linux[\w-]*|libc|libm|libdl|libpthread|librt|libgcc_s|libresolv|libstdc\+\+)\.so")
