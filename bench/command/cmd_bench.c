@@ -8,9 +8,10 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: heapgauge bench [--backend=A,B|all] [--benchmark_...]\n\n"
+    "usage: heapgauge bench [--backend=A,B|all] [--benchmark_...] [T.hgt ...]\n\n"
     "Benchmarks of allocators, with the flags, names and files of Google Benchmark. All run in this\n"
-    "process, one after the other: for a comparison that can be defended use heapgauge compare.\n\n"
+    "process, one after the other: for a comparison that can be defended use heapgauge compare. Traces\n"
+    "named are benchmarks, too, and then the only ones: trace/T; an iteration plays all of it.\n\n"
     "  --backend=A,B|all   allocators (core,system)\n"
     "  --workloads         the workloads, with what each stresses, as a table\n"
     "  --quick             one or two instances of each workload, briefly\n"
@@ -33,17 +34,27 @@ static char quick_filter[] =
     "(factor|minimise|interpret|store)/.*)$";
 static char quick_min_time[] = "--benchmark_min_time=0.05s";
 
+enum { TRACES_MAX = 64 };
+
 struct options {
     struct hg_latency_options latency;
+    const char *traces[TRACES_MAX];
+    size_t trace_count;
     bool wants_workloads, wants_latency, wants_instructions, is_quick;
 };
 
 static int register_backend(const hg_backend *backend, const char *spec, void *context) {
-    (void)context;
+    const struct options *const options = context;
     char label[128];
     const char *slash = strrchr(spec, '/');
     snprintf(label, sizeof label, "%s", slash ? slash + 1 : spec);
-    hg_workload_register(backend, label);
+    for (size_t i = 0; i < options->trace_count; i++) {
+        const int status = hg_bench_trace_register(backend, label, options->traces[i]);
+        if (status != HG_EXIT_OK)
+            return status;
+    }
+    if (options->trace_count == 0)
+        hg_workload_register(backend, label);
     char key[160], value[256];
     snprintf(key, sizeof key, "backend_%s", label);
     snprintf(value, sizeof value, "%s %s", backend->facts.version, backend->facts.path);
@@ -69,7 +80,8 @@ static int run_benchmarks(const struct options *options, int argc, char **argv) 
     status = hg_benchmark_report_unrecognized(argc, argv);
     if (status != HG_BENCHMARK_OK)
         return status;
-    status = hg_each_backend("bench", options->latency.backends, register_backend, NULL);
+    status = hg_each_backend("bench", options->latency.backends, register_backend,
+                             (void *)(uintptr_t)options);
     return status ? status : hg_benchmark_run_specified();
 }
 
@@ -82,7 +94,11 @@ static int run_instructions(const struct options *options, int argc, char **argv
 /* True iff the word was one of ours. */
 static bool take(struct options *options, const char *word) {
     double rate;
-    if (strncmp(word, "--backend=", 10) == 0)
+    const size_t length = strlen(word);
+    if (*word != '-' && length > 4 && strcmp(word + length - 4, ".hgt") == 0 &&
+        options->trace_count < TRACES_MAX)
+        options->traces[options->trace_count++] = word;
+    else if (strncmp(word, "--backend=", 10) == 0)
         options->latency.backends = word + 10;
     else if (strncmp(word, "--latency_out=", 14) == 0)
         options->latency.out_directory = word + 14;

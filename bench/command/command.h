@@ -47,6 +47,12 @@ int hg_each_backend(const char *command, const char *list,
  * Returns only on failure: a message is printed, HG_EXIT_USAGE. */
 int hg_run_python(const char *command, const char *script, int argc, char **argv);
 
+/* ---- bench_trace.c ---- */
+
+/* Registers the trace at `path` (a word of the command line, *.hgt; kept) as a benchmark of a backend.
+ * Returns an exit status: 2, and says why, iff the trace can't be played. */
+int hg_bench_trace_register(const hg_backend *backend, const char *label, const char *path);
+
 /* ---- session.c: a stream to play, from a trace or a seed ---- */
 
 struct hg_session_options {

@@ -4,12 +4,43 @@
 
 /* The one file that knows both bench and fuzz: it is the product's main. */
 #include "../../fuzz/commands.h"
+#include "../../fuzz/trace_seeds.h"
 #include "../frag/frag.h"
 #include "../record/record.h"
 #include "../trace/commands.h"
 
 #include <stdio.h>
 #include <string.h>
+
+/* `heapgauge export --to=seed` writes inputs of the fuzz targets; all else is bench's. */
+static int run_export(int argc, char **argv) {
+    static char kind[] = "--to=seed";
+    const char *trace = NULL, *folder = NULL;
+    char why[300];
+    bool is_seed = false, is_known = true;
+    for (int i = 1; i < argc; i++)
+        is_seed |= strcmp(argv[i], kind) == 0;
+    if (!is_seed)
+        return hg_export_main(argc, argv);
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], kind) == 0)
+            continue;
+        if (strcmp(argv[i], "-o") == 0 && i + 1 < argc)
+            folder = argv[++i];
+        else if (strncmp(argv[i], "--output=", 9) == 0)
+            folder = argv[i] + 9;
+        else if (*argv[i] != '-' && !trace)
+            trace = argv[i];
+        else
+            is_known = false;
+    }
+    if (!is_known || !trace || !folder)
+        return hg_usage_error("export", "say: heapgauge export T.hgt --to=seed -o FOLDER");
+    if (!hg_fuzz_seeds_of_trace(folder, trace, why, sizeof why))
+        return hg_usage_error("export", "%s", why);
+    printf("%s/libc, %s/threads: seeds for heapgauge fuzz and libFuzzer\n", folder, folder);
+    return HG_EXIT_OK;
+}
 
 static const struct command {
     const char *name;
@@ -26,7 +57,8 @@ static const struct command {
     {"show", "a trace as text, and back", hg_show_main, false},
     {"stat", "what a trace holds: kinds, sizes, lifetimes, threads", hg_stat_main, false},
     {"import", "a trace of another tool's log: mtrace, heaptrack, ltrace", hg_import_main, false},
-    {"export", "a trace, or a piece of it, as a C program, text or trace", hg_export_main, false},
+    {"export", "a trace, or a piece of it, as a C program, text, trace or seeds", run_export,
+     false},
     {"synth", "a trace of any length that resembles another", hg_synth_main, false},
     {"replay", "play a trace on a backend, and time it", hg_cmd_replay, false},
     {"check", "the oracle's verdict on a trace or a seeded stream", hg_cmd_check, false},

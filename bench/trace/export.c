@@ -20,15 +20,16 @@
 enum { STATUS_USAGE = 2, C_OPERATIONS_MAX = 1000000 };
 
 static const char usage[] =
-    "usage: heapgauge export T.hgt --to=c|text|trace|flat -o FILE [--from=N] [--count=N]\n"
+    "usage: heapgauge export T.hgt --to=c|text|trace|seed|flat -o FILE [--from=N] [--count=N]\n"
     "Writes a trace, or the piece of it from operation N on, as something that stands alone.\n"
     "  --to=c        a C program that makes the same calls: plain gcc, nothing of Heapgauge\n"
     "  --to=text     as `heapgauge show` prints it\n"
     "  --to=trace    a trace\n"
+    "  --to=seed     slices of it as inputs for the fuzz targets; -o names a folder\n"
     "  --to=flat     operations as plain bytes, for the kernel module (scripts/kernel-run)\n"
     "  --from=N      begin with operation N (0); what lives there is allocated first\n"
     "  --count=N     N operations (all)\n"
-    "Inputs for the fuzz targets are made of traces by fuzz_seeds (fuzz/README.md).\n"
+    "A trace is a benchmark as it is: heapgauge bench T.hgt.\n"
     "Exit status: 0 done, 2 usage, or a trace that can't be read.\n";
 
 struct options {
@@ -266,15 +267,10 @@ static bool are_complete(const struct options *o) {
                         "--to=c -o FILE.c\n");
         return false;
     }
-    if (strcmp(o->to, "seed") == 0) {
-        fprintf(stderr, "heapgauge export: --to=seed: fuzz_seeds DIR T.hgt makes inputs for the "
-                        "fuzz targets (fuzz/README.md)\n");
-        return false;
-    }
     if (strcmp(o->to, "c") == 0 || strcmp(o->to, "text") == 0 || strcmp(o->to, "trace") == 0 ||
         strcmp(o->to, "flat") == 0)
         return true;
-    fprintf(stderr, "heapgauge export: --to=%s: give c, text, trace or flat\n", o->to);
+    fprintf(stderr, "heapgauge export: --to=%s: give c, text, trace, seed or flat\n", o->to);
     return false;
 }
 

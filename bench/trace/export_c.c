@@ -223,6 +223,8 @@ static bool number_all(struct numbers *n, const struct hg_export_steps *s) {
     for (size_t i = s->made_before; i < s->count; i++)
         if (s->op[i].slot != HG_SLOT_NONE && !n->slot[s->op[i].slot])
             n->slot[s->op[i].slot] = ++n->slot_count;
+    if (n->slot_count == 0) /* no loop over none: gcc -Wextra has words for it */
+        n->slot_count = 1;
     for (size_t i = 0; i < s->count; i++)
         if (is_needed(n, s, i) && !n->thread[s->op[i].thread])
             n->thread[s->op[i].thread] = ++n->thread_count;

@@ -42,6 +42,20 @@ static void print_text(FILE *out, const char *class, double x, double y, const c
     fputs("</text>\n", out);
 }
 
+/* What the axis goes up to: at least `most`, with a round number at each of its lines. */
+static double round_top(double most, double base) {
+    static const double steps[] = {1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10};
+    double unit = 1;
+    while (most / LINES >= unit * base)
+        unit *= base;
+    while (most / LINES > unit * 10)
+        unit *= 10;
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
+        if (steps[i] * unit * LINES >= most && (unit > 1 || steps[i] == (int)steps[i]))
+            return steps[i] * unit * LINES;
+    return most;
+}
+
 /* Horizontal lines with their values on the left. */
 static void print_grid(FILE *out, double top, double most, double base) {
     char text[24];
@@ -55,8 +69,8 @@ static void print_grid(FILE *out, double top, double most, double base) {
 
 static void plot_live(FILE *out, const struct hg_stat *s, double top) {
     const double operations = s->operation_count ? (double)s->operation_count : 1;
-    const double bytes = s->live_bytes_peak ? (double)s->live_bytes_peak : 1;
-    const double blocks = s->live_blocks_peak ? (double)s->live_blocks_peak : 1;
+    const double bytes = round_top((double)s->live_bytes_peak, 1024);
+    const double blocks = round_top((double)s->live_blocks_peak, 1000);
     char text[24];
     print_text(out, "panel", LEFT, top - 12, "Live bytes over time");
     print_text(out, "bytes-key", LEFT + 170, top - 12, "bytes (left)");
@@ -101,7 +115,8 @@ static void plot_classes(FILE *out, const struct hg_classes *c, double top, cons
     }
     print_text(out, "panel", LEFT, top - 12, title);
     print_text(out, "mid", LEFT + PLOT_WIDTH / 2.0, top + PANEL + 36, unit);
-    print_grid(out, top, (double)most, 1000);
+    const double scale = round_top((double)most, 1000);
+    print_grid(out, top, scale, 1000);
     if (!total) {
         print_text(out, "mid", LEFT + PLOT_WIDTH / 2.0, top + PANEL / 2.0, "none");
         return;
@@ -110,7 +125,7 @@ static void plot_classes(FILE *out, const struct hg_classes *c, double top, cons
     const double width = (double)PLOT_WIDTH / count;
     for (unsigned i = first; i <= last; i++) {
         const double from = i ? (double)((uint64_t)1 << (i - 1)) : 0;
-        const double height = PANEL * (double)c->count[i] / (double)most;
+        const double height = PANEL * (double)c->count[i] / scale;
         const double x = LEFT + width * (i - first);
         short_number(from, base, text);
         fprintf(
@@ -141,7 +156,7 @@ bool hg_stat_plot(FILE *out, const struct hg_stat *s, const char *title) {
     plot_live(out, s, TOP);
     plot_classes(out, &s->sizes, TOP + STEP, "Sizes requested", "bytes, from", 1024);
     plot_classes(out, &s->lifetimes, TOP + 2 * STEP, "Lifetimes of blocks freed",
-                 "operations from allocation to free, from", 1000);
+                 "operations from allocation to free, from", 1024);
     fputs("</svg>\n", out);
     return !ferror(out);
 }

@@ -120,11 +120,37 @@ def test_a_flat_stream_has_every_operation(recorded, tmp_path):
 
 @pytest.mark.parametrize("words, says", [
     (["--to=c"], "name trace, kind and file"),
-    (["--to=seed", "-o", "x"], "fuzz_seeds DIR"),
-    (["--to=pdf", "-o", "x"], "--to=pdf: give c, text, trace or flat"),
+    (["--to=pdf", "-o", "x"], "--to=pdf: give c, text, trace, seed or flat"),
     (["--to=c", "-o", "/nonexistent/x"], "cannot write"),
     (["--to=flat", "-o", "/dev/full"], "cannot write"),
     (["--to=c", "--from=x", "-o", "x"], "--from=x: give a whole number"),
 ])
 def test_wrong_usage_is_answered(recorded, words, says):
     assert says in heapgauge("export", recorded, *words, status=2).stderr
+
+
+def test_seeds_are_written_for_the_fuzz_targets(recorded, tmp_path):
+    heapgauge("export", recorded, "--to=seed", "-o", tmp_path)
+    for target in ("libc", "threads"):
+        seeds = sorted((tmp_path / target).iterdir())
+        assert len(seeds) == 6 and all(seed.stat().st_size > 200 for seed in seeds)
+    assert "say: heapgauge export" in heapgauge("export", recorded, "--to=seed", status=2).stderr
+    assert "cannot write" in heapgauge("export", recorded, "--to=seed", "-o", "/proc/none", status=2).stderr
+
+
+def test_a_trace_is_a_benchmark(recorded):
+    words = ("--backend=system,null", "--benchmark_format=json", "--benchmark_min_time=2x")
+    rows = json.loads(heapgauge("bench", recorded, *words).stdout)["benchmarks"]
+    assert [row["name"].split("/")[:3] for row in rows] == [
+        ["trace", recorded.stem, f"backend:{backend}"] for backend in ("system", "null")]
+    assert all(row["iterations"] == 2 and row["items_per_second"] > 0 for row in rows)
+    assert "cannot open" in heapgauge("bench", "/nonexistent.hgt", status=2).stderr
+
+
+def test_a_piece_without_blocks_compiles(tmp_path):
+    (tmp_path / "t.txt").write_text("# program: waits\nt0 clock(5)\n")
+    heapgauge("show", "--parse", tmp_path / "t.txt", "-o", tmp_path / "t.hgt")
+    heapgauge("export", tmp_path / "t.hgt", "--to=c", "-o", tmp_path / "t.c")
+    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-fno-builtin", "-pthread",
+                    tmp_path / "t.c", "-o", tmp_path / "t"], check=True)
+    subprocess.run([tmp_path / "t"], check=True, timeout=10)

@@ -24,7 +24,12 @@ def test_picture_holds_the_numbers(recorded, tmp_path):
     points = [tuple(map(float, p.split(","))) for p in area.get("points").split()]
     assert len(points) > 400
     floor, top = max(y for _, y in points), min(y for _, y in points)
-    assert 190 < floor - top <= 200, "the peak is as high as the panel, give or take a point"
+    labels = [text.text for text in root.iter(SVG + "text") if text.get("class") == "end"][:5]
+    number, unit = labels[4].split()
+    axis_top = float(number) * 1024 ** ("  KM".index(unit[0]) - 1)
+    assert axis_top >= facts["live_bytes_peak"]
+    assert abs((floor - top) - 200 * facts["live_bytes_peak"] / axis_top) < 10, "drawn to scale"
+    assert all(len(label.split()[0]) <= 4 for label in labels), "the lines stand at round numbers"
 
 
 def test_title_is_escaped_and_empty_trace_drawn(tmp_path):
