@@ -201,6 +201,12 @@ def build_module(kernel, make, say, environment=None):
     log = kernel.folder / "module.log"
     log.unlink(missing_ok=True)
     run([*make, f"M={folder}", "modules"], log, env=environment)
+    wanted = subprocess.run(["nm", "-u", module], capture_output=True, text=True).stdout
+    missing = re.findall(r"\bhg_\w+", wanted)
+    if missing:  # a kernel would only say: no such file
+        module.unlink()
+        raise Trouble(f"the shared sources want {', '.join(missing)}, which the kernel module has not; "
+                      "see link_sources in build.py, backends/kernel/include")
     return module
 
 
