@@ -43,7 +43,7 @@ fn survey<T: Copy>(element: T) -> Result {
         }
         vectors.try_push(vector)?;
     }
-    pr_err!(
+    pr_emerg!(
         "{}/{} {} of {}\n",
         core::mem::size_of::<T>(),
         core::mem::align_of::<T>(),
