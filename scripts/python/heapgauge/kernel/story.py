@@ -136,6 +136,7 @@ def record(name, outcome):
             campaign[words[1]] = {**keep, "ns": answer.ns}
     return {"kernel": name, "release": info.get("release"), "kmalloc_min": info.get("kmalloc_min"),
             "blocks": BLOCKS, "alarms": outcome.alarms[:5], "ended": outcome.ended,
+            "vectors": outcome.vectors,
             "broken_promises": broken_promises(outcome.answers),
             "story": {f"{rule} {size}/{align}": pair for (rule, size, align), pair in cells(outcome.answers).items()},
             "classes": {b: least_by_class(classes(outcome.answers, b)) for b in ("kmalloc", "krealloc", "kvmalloc")},
