@@ -503,7 +503,7 @@ function optional(id, choices, render) {
 const withKey = (key) => data.workloads.map((w) => w.name).filter((w) => measured.some((b) => at(w, b)?.cell[key]));
 
 function drawLines(id, sets, x, y) {
-  chart(`${id}-chart`, { type: "line", data: { datasets: sets.map((s) => ({ ...series(s.name), ...s })) },
+  chart(`${id}-chart`, { type: "line", data: { datasets: sets.map((s) => ({ ...series(s.name), pointRadius: s.data.length > 25 ? 0 : 5, ...s })) },
     options: { parsing: false, scales: { x: { type: "linear", ...x }, y }, plugins: { legend: { labels: { usePointStyle: true } } } } });
 }
 
@@ -531,7 +531,7 @@ function drawOptional() {
   const families = [...new Set(data.workloads.map((w) => family(w.name)))].filter((f) => data.workloads.filter((w) => family(w.name) === f && threads(w.name)).length > 1);
   optional("scaling", families, (f) => drawLines("scaling", here().map((b) => ({ name: b,
     data: data.workloads.filter((w) => family(w.name) === f && threads(w.name) && at(w.name, b)?.time).map((w) => ({ x: threads(w.name), y: 1e3 / at(w.name, b).time.value })).sort((p, q) => p.x - q.x) })),
-  axis("threads", { ticks: { precision: 0 } }), axis("million operations a second", { beginAtZero: true })));
+  axis(data.num_cpus ? `threads (beyond ${data.num_cpus}: more than processors)` : "threads", { ticks: { precision: 0 } }), axis("million operations a second", { beginAtZero: true })));
 }
 
 // ---- downloads ----
