@@ -2,9 +2,41 @@
  * does; a caller's region that fills up; RLIMIT_AS, lowered before the first call and after. */
 #include <errno.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "check.h"
+
+/* ---- the system refuses: these stand between the core and the C library ---- */
+
+static struct {
+    int at;         /* this call fails, counted from 1; 0: none */
+    bool from;      /* and all after it */
+    int count;      /* calls so far */
+    int fail_count; /* that failed */
+} refuse;
+
+static bool refused(void) {
+    bool fails =
+        refuse.at && (++refuse.count == refuse.at || (refuse.from && refuse.count > refuse.at));
+    refuse.fail_count += fails;
+    errno = fails ? ENOMEM : errno;
+    return fails;
+}
+
+#if !SANITIZED /* which have their own of these */
+void *mmap(void *address, size_t size, int protection, int flags, int file, off_t offset) {
+    return refused() ? MAP_FAILED
+                     : (void *)syscall(SYS_mmap, address, size, protection, flags, file, offset);
+}
+int mprotect(void *address, size_t size, int protection) {
+    return refused() ? -1 : (int)syscall(SYS_mprotect, address, size, protection);
+}
+int madvise(void *address, size_t size, int advice) {
+    return refused() ? -1 : (int)syscall(SYS_madvise, address, size, advice);
+}
+#endif
 
 /* A bit of everything on the process-wide instance; failures are expected, damage is not. */
 static void scenario(void) {
@@ -28,7 +60,7 @@ static void scenario(void) {
         for (size_t j = 0; blocks[i] && j < layouts[i].size; j++)
             assert_int_equal(((unsigned char *)blocks[i])[j], i + 1);
     }
-    void *libc[6] = {hg_libc_malloc(50000), hg_libc_calloc(9, 9999), hg_libc_valloc(77777)};
+    void *libc[10] = {hg_libc_malloc(50000), hg_libc_calloc(9, 9999), hg_libc_valloc(77777)};
     errno = 0;
     libc[3] = hg_libc_malloc((size_t)50 << 20);
     assert_int_equal(errno, libc[3] ? 0 : ENOMEM);
@@ -38,8 +70,20 @@ static void scenario(void) {
     else
         assert_ptr_equal(out, &out);
     libc[5] = hg_libc_realloc(NULL, 3000);
+    for (int i = 6; i < 10; i++) {
+        errno = 0;
+        libc[i] = i == 6   ? hg_libc_aligned_alloc(1 << 17, 5)
+                  : i == 7 ? hg_libc_memalign(4096, 40000)
+                  : i == 8 ? hg_libc_pvalloc(50001)
+                           : hg_libc_reallocarray(NULL, 100, 700);
+        assert_int_equal(errno, libc[i] ? 0 : ENOMEM);
+    }
     for (int i = 0; i < 6; i++)
         hg_libc_free(libc[i]);
+    hg_libc_free_aligned_sized(libc[6], 1 << 17, 5);
+    hg_libc_free(libc[7]);
+    hg_libc_free(libc[8]);
+    hg_libc_free_sized(libc[9], 70000);
     for (int i = 0; i < COUNT; i++)
         hg_dealloc(blocks[i], now[i]);
     assert_valid(NULL);
@@ -133,6 +177,79 @@ static void test_region_fills_up(void **state) {
     free(mem);
 }
 
+/* Needs more than is mapped, in every way there is; frees it all, and gives it back. */
+static void os_scenario(void) {
+    static const size_t sizes[] = {40 << 20, 24, 300000, 70 << 20, 5000, 20 << 20};
+    enum { COUNT = sizeof sizes / sizeof *sizes };
+    unsigned char *p[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        errno = 0;
+        p[i] = i % 2 ? hg_libc_calloc(1, sizes[i]) : hg_libc_malloc(sizes[i]);
+        if (!p[i] != (errno == ENOMEM))
+            abort();
+        if (p[i])
+            memset(p[i], i, 100 < sizes[i] ? 100 : sizes[i]);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        errno = 0;
+        unsigned char *more = p[i] ? hg_libc_realloc(p[i], sizes[i] * 2) : NULL;
+        if (p[i] && !more != (errno == ENOMEM))
+            abort();
+        p[i] = more ? more : p[i];
+        for (int k = 0; p[i] && k < 24; k++)
+            if (p[i][k] != i)
+                abort();
+    }
+    errno = 5;
+    for (int i = 0; i < COUNT; i++)
+        hg_libc_free(p[i]);
+    hg_purge();
+    if (errno != 5)
+        abort();
+    hg_core *core = hg_core_create(NULL);
+    void *q = core ? hg_core_alloc(core, (hg_layout){9 << 20, 1}) : NULL;
+    if (q && !hg_core_validate(core, NULL, 0))
+        abort();
+    hg_core_destroy(core);
+}
+
+static void refused_scenario(void) {
+    os_scenario();
+    refuse.at = 0;
+    char why[200];
+    if (!hg_validate(why, sizeof why)) {
+        fprintf(stderr, "%s\n", why);
+        abort();
+    }
+    os_scenario(); /* nothing was lost */
+    struct hg_stats stats;
+    hg_stats_get(&stats);
+    if (!hg_validate(NULL, 0) || stats.live_size > 1 << 20)
+        abort();
+    _exit(refuse.fail_count ? 3 : 0);
+}
+
+static void test_system_refuses(void **state) {
+    (void)state;
+    if (SANITIZED)
+        skip();
+    for (int from = 0; from < 2; from++) {
+        int n, status = 0x300;
+        for (n = 1; status == 0x300; n++) { /* until that many calls are not made any more */
+            char text[500];
+            refuse.at = n;
+            refuse.from = from;
+            refuse.count = refuse.fail_count = 0;
+            status = in_child(refused_scenario, text, sizeof text);
+            refuse.at = 0;
+            if (status != 0 && status != 0x300)
+                fail_msg("call %d of the system failed: status %x, said '%s'", n, (unsigned)status,
+                         text);
+        }
+        assert_true(n > 8);
+    }
+}
+
 static void fill_up(void) {
     static void *blocks[100000];
     size_t count = 0, total = 0;
@@ -206,11 +323,9 @@ static void test_config(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_call), /* before anything is allocated */
-        cmocka_unit_test(test_rlimit),
-        cmocka_unit_test(test_nth_request),
-        cmocka_unit_test(test_instance_requests),
-        cmocka_unit_test(test_region_fills_up),
-        cmocka_unit_test(test_config),
+        cmocka_unit_test(test_rlimit),          cmocka_unit_test(test_system_refuses),
+        cmocka_unit_test(test_nth_request),     cmocka_unit_test(test_instance_requests),
+        cmocka_unit_test(test_region_fills_up), cmocka_unit_test(test_config),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
