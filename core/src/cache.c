@@ -300,6 +300,8 @@ void hg__cache_overflow(unsigned class, void *p) {
             /* The older half, so that what is warm stays; while memory drains, all. */
             bool all = class == HG__OUTBOX || draining;
             size_t flushed = all ? count : (count + 1) / 2;
+            /* A fork between here and the end must not find slots both here and in their slabs. */
+            __atomic_store_n(&bin->top, bottom, __ATOMIC_RELAXED);
             bool drained =
                 hg__heap_put(main_heaps, bottom, flushed, class == HG__OUTBOX ? 0 : class);
             memmove(bottom, bottom + flushed, (count - flushed) * sizeof *bottom);
