@@ -129,6 +129,7 @@ static int replay_in_child(void *argument) {
     const struct hg_trace_totals *const totals = hg_trace_reader_totals(reader);
     if (!totals)
         return STATUS_USAGE;
+    hg_trace_reader_settle(reader);
     struct hg_source source = {.next = next_of_trace,
                                .context = reader,
                                .slot_count = totals->slot_count,
@@ -137,6 +138,7 @@ static int replay_in_child(void *argument) {
         .backend = replay->backend,
         .mode = totals->thread_count > 1 ? HG_PLAY_PARALLEL : HG_PLAY_SINGLE,
         .touch = true,
+        .trace_clock = true,
     };
     replay->outcome->status = hg_play(&config, &source, &replay->outcome->result);
     return 0;
