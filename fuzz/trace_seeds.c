@@ -69,7 +69,8 @@ bool hg_fuzz_seeds_of_trace(const char *folder, const char *trace, char *why, si
     for (int slice = 0; slice < SLICES && good; slice++) {
         size_t size = HG_FUZZ_HEADER_BYTES;
         memset(data, 0, size);
-        data[3] = 7; /* 256 slots */
+        data[3] = 7;   /* 256 slots */
+        data[6] = 255; /* sizes as they were */
         for (size_t i = count * (size_t)slice / SLICES; i < count && size < sizeof data; i++)
             if (encode(&ops[i], data + size))
                 size += HG_FUZZ_RECORD_BYTES;
