@@ -300,11 +300,11 @@ def test_thirty_workloads_on_five_backends_in_twenty_rounds_are_fast(tmp_path):
     seconds = {**SECONDS, "jemalloc": 0.07, "tcmalloc": 0.06}
     names = tuple(f"w{i}" for i in range(30))
     rounds = synthetic_rounds(20, seconds, workloads=names)
-    started = time.monotonic()
+    started = time.process_time()
     model = model_of(rounds, seconds, names)
     for name in exporters.OUTPUTS:
         exporters.files(name, model)
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
     assert stats.CONFIDENCE == model["confidence"]
 
 
