@@ -166,11 +166,11 @@ int main(void) {
         dup2(console, 1);
         dup2(console, 2);
     }
+    /* Where the kernel has Rust; it says what it has to say when it is loaded. */
+    if (access("/heapgauge_vectors.ko", R_OK) == 0)
+        load_module("/heapgauge_vectors.ko");
     if (load_module("/heapgauge.ko"))
         do_jobs();
-    if (access("/heapgauge_vectors.ko", R_OK) ==
-        0) /* it says what it has to say when it is loaded */
-        load_module("/heapgauge_vectors.ko");
     printf("HG end\n");
     fflush(stdout);
     tcdrain(1);

@@ -145,17 +145,24 @@ void *__rg_alloc_zeroed(size_t size, size_t align);
 void *__rg_realloc(void *ptr, size_t size, size_t align, size_t new_size);
 void __rg_dealloc(void *ptr, size_t size, size_t align);
 
+/* What the Rust side may ask krealloc for; above it the kernel warns of a caller who asks too much. */
+static bool rust_has_room(size_t size, size_t align) {
+    size_t asked = hg__slab_size(HG_SLAB_ALIGNED, (hg_layout){size, align}, SLAB_MIN);
+    return asked <= KMALLOC_MAX_SIZE && there_is_room(asked);
+}
+
 #define RUST_FACE(prefix)                                                                          \
     static void *prefix##_face_alloc(const hg_backend *self, hg_layout layout) {                   \
-        return there_is_room(layout.size) ? __##prefix##_alloc(layout.size, layout.align) : NULL;  \
+        bool room = rust_has_room(layout.size, layout.align);                                      \
+        return room ? __##prefix##_alloc(layout.size, layout.align) : NULL;                        \
     }                                                                                              \
     static void *prefix##_face_zeroed(const hg_backend *self, hg_layout layout) {                  \
-        bool room = there_is_room(layout.size);                                                    \
+        bool room = rust_has_room(layout.size, layout.align);                                      \
         return room ? __##prefix##_alloc_zeroed(layout.size, layout.align) : NULL;                 \
     }                                                                                              \
     static void *prefix##_face_realloc(const hg_backend *self, void *ptr, hg_layout layout,        \
                                        size_t new_size) {                                          \
-        bool room = there_is_room(new_size);                                                       \
+        bool room = rust_has_room(new_size, layout.align);                                         \
         return room ? __##prefix##_realloc(ptr, layout.size, layout.align, new_size) : NULL;       \
     }                                                                                              \
     static void prefix##_face_dealloc(const hg_backend *self, void *ptr, hg_layout layout) {       \

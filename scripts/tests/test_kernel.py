@@ -238,6 +238,19 @@ def test_the_story_in_emulated_kernels(name, debug, tmp_path):
     assert all(cells["krealloc 96/64"])
 
 
+@pytest.mark.skipif(not (os.environ.get("HG_LONG") or (build.KERNELS["rust"].folder / "source/built").exists()),
+                    reason="builds a kernel, ten minutes of CPU: HG_LONG=1, or once scripts/kernel-run --rust")
+def test_the_kernels_own_rust_allocator():
+    try:
+        build.require_tools(build.KERNELS["rust"])
+    except Trouble as trouble:
+        pytest.skip(f"{trouble}")
+    done = subprocess.run([RUN, "--rust", "--debug", "--faults", "--ops=10k"], capture_output=True, text=True, timeout=3600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "rust_alloc        clean" in done.stdout and "rg_alloc          broken" in done.stdout
+    assert done.stdout.count(" 0 of 64 less aligned than their type") == 5
+
+
 def test_a_guest_that_stays():
     """Commands over a socket pair: what a fuzzer outside the guest uses."""
     try:

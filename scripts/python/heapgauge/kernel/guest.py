@@ -88,7 +88,7 @@ def parse_vectors(text):
 
 def command_line(built, initramfs, debug, serial=None):
     """The words that boot the guest; `serial` is the file descriptor of its second line."""
-    options = ["panic=-1", "oops=panic", "quiet", "no_hash_pointers"] + (["slub_debug=FZ"] if debug else [])
+    options = ["panic=-1", "oops=panic", "loglevel=5", "no_hash_pointers"] + (["slub_debug=FZ"] if debug else [])
     if built.kernel.emulated:
         words = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", MEMORY_MB, "-nographic",
                  "-nodefaults", "-serial", "stdio", "-no-reboot", "-kernel", built.image, "-initrd", initramfs]
