@@ -298,6 +298,10 @@ def test_the_published_page_is_made_of_its_records():
     assert story.page(folder) == (folder / "README.md").read_text(), "scripts/kernel-run --page=results/kernel"
     for record in map(json.loads, (path.read_text() for path in folder.glob("*.json"))):
         assert record["ended"] or record["alarms"]
+        if record["kernel"] == "rust":
+            assert record["campaign"]["rust_alloc"]["verdict"] == "clean" and record["campaign"]["rg_alloc"]["item"] == "C65"
+            assert len(record["vectors"]) == 5 and not any(bad for _, _, bad, _ in record["vectors"])
+            continue
         for (size, align) in story.LAYOUTS:
             assert record["story"][f"krealloc_aligned {size}/{align}"] == [0, 0]
         assert record["campaign"]["krealloc_aligned"]["verdict"] == "clean"

@@ -124,6 +124,23 @@ def campaign_table(runs):
     return "\n".join(lines)
 
 
+def rust_table(runs):
+    """The kernel's own Rust allocator, Markdown, of the runs of --rust."""
+    lines = ["| | " + " | ".join(runs) + " |", "|:--|" + ":--|" * len(runs)]
+    for backend in ("rust_alloc", "rg_alloc"):
+        row = []
+        for run in runs.values():
+            one = run["campaign"][backend]
+            row.append(f"clean, {one['ops']} operations" if one["verdict"] == "clean"
+                       else f"{one['item']} at operation {one['at']}")
+        lines.append(f"| `__{backend}` | " + " | ".join(row) + " |")
+    layouts = dict.fromkeys((size, align) for run in runs.values() for size, align, _, _ in run["vectors"])
+    for size, align in layouts:
+        row = [f"{bad} of {count}" for run in runs.values() for s, a, bad, count in run["vectors"] if (s, a) == (size, align)]
+        lines.append(f"| vectors of {size}/{align}, less aligned | " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
 def record(name, outcome):
     """What is stored of one guest: facts, cells, classes, verdicts."""
     info = next((a.fields for a in outcome.answers if a.command == "info"), {})
@@ -150,8 +167,11 @@ def page(folder):
     for path in sorted(folder.glob("*.json"), key=lambda p: (p.stem.split("-")[0] != "uml", p.stem)):
         one = json.loads(path.read_text())
         runs[path.stem] = one
+    rust = {name: run for name, run in runs.items() if name.startswith("rust")}
+    runs = {name: run for name, run in runs.items() if name not in rust}
     readme = folder / "README.md"
     text = readme.read_text()
-    for name, made in (("story", table(runs)), ("classes", class_table(runs)), ("campaign", campaign_table(runs))):
+    for name, made in (("story", table(runs)), ("classes", class_table(runs)), ("campaign", campaign_table(runs)),
+                       ("rust", rust_table(rust))):
         text = re.sub(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda m: f"{m[1]}{made}\n{m[2]}", text, flags=re.S)
     return text
