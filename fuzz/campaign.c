@@ -34,7 +34,7 @@ static const char usage[] =
     "  --no-waivers         known deviations of a backend are findings too\n"
     "  --mute=C4,C41        items not to report\n"
     "  --oracle-fault=NAME  a fault of the oracle itself, for tests of the tests\n"
-    "  --no-reduce          write what was found as it is\n"
+    "  --no-reduce          write what was found as it is, with all that came before, and do not try it again\n"
     "  --json=FILE          the table as JSON\n"
     "  --faults             list the planted faults, tab-separated: name, item, found as, target, what\n"
     "                       a plain stream lacks to show it, ease, what it is\n"
@@ -62,7 +62,7 @@ static void print_row(const struct hg_fuzz_cell *cell) {
                found->item, found->times > 1 ? " (several times)" : "", found->text,
                found->op_count, cell->target->plays_operations ? "operations" : "bytes",
                found->op_count_before, found->inputs, found->cpu_s, found->path);
-        if (!found->reproduced)
+        if (!found->reproduced && !cell->options->no_reduce)
             printf("      did NOT show again in a fresh process: it hangs on what came before\n");
     }
     fflush(stdout);

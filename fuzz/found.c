@@ -56,16 +56,23 @@ void hg__complain_unless(const char *unwritten) {
                 strerror(errno));
 }
 
+static hg_op *copy_of_log(const struct hg_fuzz_log *log, size_t *count) {
+    *count = log->op_count;
+    hg_op *ops = malloc((*count + 1) * sizeof *ops);
+    if (ops)
+        memcpy(ops, log->ops, *count * sizeof *ops);
+    return ops;
+}
+
 /* The shortest piece of the log that shows it: the last input, or all since the child began. */
 static hg_op *reproducing_ops(struct hg_fuzz_cell *cell, const char *item, size_t *count,
                               bool *reproduced) {
     struct hg_fuzz_log *log = cell->log;
     size_t all = log->op_count, begin = log->input_begin < all ? log->input_begin : 0;
-    hg_op *ops = malloc((all + 1) * sizeof *ops);
+    hg_op *ops = copy_of_log(log, count);
     struct hg_trial trial;
     if (!ops)
         return NULL;
-    memcpy(ops, log->ops, all * sizeof *ops);
     hg_fuzz_try(cell->session, ops + begin, all - begin, 20, &trial);
     *reproduced = strcmp(trial.item, item) == 0;
     *count = all;
@@ -122,9 +129,14 @@ static size_t reduce_stream(struct hg_fuzz_cell *cell, struct hg_found *found, h
                             struct hg_trial *trial) {
     size_t count = 0;
     uint64_t trials = 0;
+    if (cell->options->no_reduce) {
+        *ops = copy_of_log(cell->log, &count);
+        found->op_count_before = count;
+        return *ops ? count : 0;
+    }
     *ops = reproducing_ops(cell, found->item, &count, &found->reproduced);
     found->op_count_before = count;
-    if (*ops && found->reproduced && !cell->options->no_reduce)
+    if (*ops && found->reproduced)
         count = hg_fuzz_shrink(cell->session, *ops, count, found->item, 10, trial, &trials);
     return *ops ? count : 0;
 }
@@ -135,9 +147,11 @@ static size_t reduce_input(struct hg_fuzz_cell *cell, struct hg_found *found, ui
     uint64_t trials = 0;
     memcpy(data, cell->log->input, size);
     found->op_count_before = size;
+    if (cell->options->no_reduce)
+        return size;
     hg_fuzz_try_input(cell->session, data, size, 20, trial);
     found->reproduced = strcmp(trial->item, found->item) == 0;
-    if (found->reproduced && !cell->options->no_reduce)
+    if (found->reproduced)
         size = hg_fuzz_shrink_input(cell->session, data, size, found->item, 10, trial, &trials);
     return size;
 }
@@ -189,7 +203,7 @@ void hg__found_take(struct hg_fuzz_cell *cell, const struct hg_trial *seen, doub
     snprintf(found.text, sizeof found.text, "%s", trial.finding.text);
     shape_of(ops, ops ? found.op_count : 0, found.shape);
     list_finding(cell, &found, &trial.finding, ops, data);
-    if (found.reproduced)
+    if (found.reproduced || cell->options->no_reduce)
         unlink(unreduced);
     free(ops);
     mute_if_frequent(cell, found.item);

@@ -115,6 +115,36 @@ static hg_op *read_input(struct hg_fuzz_session *session, const char *path, size
     return ops;
 }
 
+/* A stream of operations: ops[0..count) is changed. */
+static int reduce_stream(const struct options *options, struct hg_fuzz_session *session, hg_op *ops,
+                         size_t count) {
+    struct hg_trial trial;
+    uint64_t begin = hg_time_ns(), trials = 0;
+    hg_fuzz_try(session, ops, count, 60, &trial);
+    const char *wanted = options->item ? options->item : trial.item;
+    if (!*trial.item || (options->item && strcmp(options->item, trial.item) != 0)) {
+        printf("%s: %zu operations on %s break %s\n", options->file, count, session->name,
+               *trial.item ? trial.item : "nothing");
+        return 0;
+    }
+    char kept[HG_ITEM_BYTES];
+    snprintf(kept, sizeof kept, "%s", wanted);
+    size_t before = count;
+    count = hg_fuzz_shrink(session, ops, count, kept, options->time_s, &trial, &trials);
+    printf("%s on %s: %zu operations of %zu, %" PRIu64 " trials, %.1f s\n  %s\n\n", kept,
+           session->name, count, before, trials, (double)(hg_time_ns() - begin) * 1e-9,
+           trial.finding.text);
+    for (size_t i = 0; i < count; i++) {
+        char line[160];
+        hg_op_print(&ops[i], line, sizeof line);
+        printf("  %s\n", line);
+    }
+    printf("\n");
+    const char *base = base_of(options);
+    return say_where(base, hg_artifact_write_stream(base, session, &trial.finding, ops, count),
+                     "hgt, .txt, .c");
+}
+
 static int reduce(const struct options *options) {
     static struct hg_fuzz_session session;
     char why[400] = "", item[16] = "", named[128] = "";
@@ -149,30 +179,7 @@ static int reduce(const struct options *options) {
         return reduce_bytes(options, &session);
     if (!traced && !(ops = read_input(&session, options->file, &count)))
         return wrong(strerror(errno), options->file);
-    struct hg_trial trial;
-    uint64_t begin = hg_time_ns(), trials = 0;
-    hg_fuzz_try(&session, ops, count, 60, &trial);
-    const char *wanted = options->item ? options->item : trial.item;
-    if (!*trial.item || (options->item && strcmp(options->item, trial.item) != 0)) {
-        printf("%s: %zu operations on %s break %s\n", options->file, count, backend,
-               *trial.item ? trial.item : "nothing");
-        return 0;
-    }
-    char kept[HG_ITEM_BYTES];
-    snprintf(kept, sizeof kept, "%s", wanted);
-    size_t before = count;
-    count = hg_fuzz_shrink(&session, ops, count, kept, options->time_s, &trial, &trials);
-    printf("%s on %s: %zu operations of %zu, %" PRIu64 " trials, %.1f s\n  %s\n\n", kept, backend,
-           count, before, trials, (double)(hg_time_ns() - begin) * 1e-9, trial.finding.text);
-    for (size_t i = 0; i < count; i++) {
-        char line[160];
-        hg_op_print(&ops[i], line, sizeof line);
-        printf("  %s\n", line);
-    }
-    printf("\n");
-    const char *base = base_of(options);
-    return say_where(base, hg_artifact_write_stream(base, &session, &trial.finding, ops, count),
-                     "hgt, .txt, .c");
+    return reduce_stream(options, &session, ops, count);
 }
 
 int hg_reduce_main(int argc, char **argv) {
