@@ -1,6 +1,8 @@
 /* Memory runs out: every public function with the Nth page request failing, for all N until none
  * does; a caller's region that fills up; RLIMIT_AS, lowered before the first call and after. */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -293,6 +295,39 @@ static void test_rlimit(void **state) {
     assert_int_equal(status, 0);
 }
 
+/* KiB of this process's own memory that is resident; exact, and without an allocation. */
+static long resident_kib(void) {
+    char text[4096] = "";
+    int file = open("/proc/self/smaps_rollup", O_RDONLY);
+    ssize_t count = read(file, text, sizeof text - 1);
+    close(file);
+    const char *line = count > 0 ? strstr(text, "Anonymous:") : NULL;
+    return line ? atol(line + 10) : -1;
+}
+
+/* What starting costs: calls of the system, and memory that becomes resident. */
+static void first_cost(void) {
+    refuse.at = INT_MAX; /* counts */
+    long before = resident_kib();
+    char *volatile p = hg_libc_malloc(64);
+    *p = 1;
+    fprintf(stderr, "%d calls, %ld KiB", refuse.count, resident_kib() - before);
+}
+
+static void test_first_cost(void **state) {
+    (void)state;
+    char text[500];
+    int calls = 0;
+    long kib = 0;
+    if (SANITIZED)
+        skip();
+    assert_int_equal(in_child(first_cost, text, sizeof text), 0);
+    assert_int_equal(sscanf(text, "%d calls, %ld KiB", &calls, &kib), 2);
+    print_message("first allocation: %s\n", text);
+    assert_in_range(calls, 1, 8);
+    assert_in_range(kib, 1, 64);
+}
+
 static void test_first_call(void **state) {
     (void)state;
     char text[500];
@@ -322,10 +357,14 @@ static void test_config(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_call), /* before anything is allocated */
-        cmocka_unit_test(test_rlimit),          cmocka_unit_test(test_system_refuses),
-        cmocka_unit_test(test_nth_request),     cmocka_unit_test(test_instance_requests),
-        cmocka_unit_test(test_region_fills_up), cmocka_unit_test(test_config),
+        cmocka_unit_test(test_first_cost), /* both before anything is allocated */
+        cmocka_unit_test(test_first_call),
+        cmocka_unit_test(test_rlimit),
+        cmocka_unit_test(test_system_refuses),
+        cmocka_unit_test(test_nth_request),
+        cmocka_unit_test(test_instance_requests),
+        cmocka_unit_test(test_region_fills_up),
+        cmocka_unit_test(test_config),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
