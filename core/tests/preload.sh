@@ -152,5 +152,37 @@ try node node -e 'let m = new Map(); for (let i = 0; i < 1e5; i++) m.set(i, "x" 
 # shellcheck disable=SC2016
 try "perl, little address space" sh -c 'ulimit -v 300000; perl -e "my @a = map { \$_ x 10 } 1..200000; print scalar @a"'
 try tar sh -c 'tar cf - program.c program.cc | gzip | gunzip | tar tf -'
+# Does nothing, and says so, where a program that is not the first word is missing.
+if_here() {
+    if command -v "$1" >/dev/null 2>&1; then
+        shift
+        try "$@"
+    else
+        echo "left out: $2 ($1 is not installed)"
+    fi
+}
+# shellcheck disable=SC2016
+if_here redis-benchmark "redis-server under redis-benchmark" sh -c 'redis-server --port 0 --unixsocket "$PWD/socket" --save "" --io-threads 2 >/dev/null 2>&1 &
+    for i in 1 2 3 4 5 6 7 8 9; do redis-cli -s socket ping >/dev/null 2>&1 && break; sleep 0.2; done
+    redis-benchmark -s socket -q -n 3000 -r 500 -d 300 -t set,get,lpush,lpop,sadd,hset,zadd >/dev/null 2>&1 || echo failed
+    redis-cli -s socket flushall
+    redis-cli -s socket eval "for i = 1, 20000 do redis.call(\"hset\", \"h\" .. i % 50, i, string.rep(\"x\", i % 300)) end return redis.call(\"dbsize\")" 0
+    redis-cli -s socket hget h7 19957 | wc -c
+    redis-cli -s socket shutdown nosave
+    wait $!; echo "ended with $?"'
+if [ -n "${HG_LONG-}" ]; then
+    for i in $(seq 400); do
+        echo "int f$i(int a, int b) { char t[64]; for (int i = 0; i < a; i++) { if (i * b % 7 == $((i % 7)))
+              __builtin_snprintf(t, 64, \"%d\", a * i + b); else b += __builtin_strlen(t) + a % (i + $i); } return b; }"
+    done >large.c
+    try "gcc compiles something large" gcc -O2 -S -o - large.c
+    try "g++ compiles something large" sh -c 'echo "#include <bits/stdc++.h>
+        int main() { std::map<std::string, std::regex> m; m[\"a\"] = std::regex(\"b+\"); std::cout << m.size(); }" |
+        g++ -std=c++17 -O2 -S -o - -x c++ - | cksum'
+    echo '<script>let s = 0; for (let i = 0; i < 1000; i++) s += i; document.write("sum " + s)</script>' >page.html
+    # shellcheck disable=SC2016
+    if_here chromium chromium sh -c 'timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$PWD/browser" --dump-dom \
+            "file://$PWD/page.html" 2>/dev/null'
+fi
 [ $ran -gt 5 ] || { echo "FAILED: too little of it is installed"; failed=1; }
 exit $failed
