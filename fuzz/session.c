@@ -211,6 +211,8 @@ bool hg_fuzz_play_input(struct hg_fuzz_session *session, const uint8_t *data, si
 
 bool hg_fuzz_found(struct hg_fuzz_session *session, const char *item, const char *format, ...) {
     struct hg_finding *finding = &session->finding;
+    if (hg_oracle_is_muted(session->config.muted, item))
+        return false;
     memset(finding, 0, sizeof *finding);
     snprintf(finding->item, sizeof finding->item, "%s", item);
     finding->level = 'M';

@@ -97,7 +97,7 @@ bool hg_fuzz_play_ops(struct hg_fuzz_session *session, const hg_op *ops, size_t 
  * what the target has instead. */
 bool hg_fuzz_check_without_input(struct hg_fuzz_session *session);
 
-/* Records a finding of a target that plays no operations. Returns true. */
+/* Records a finding of a target that plays no operations. False iff its item is muted. */
 bool hg_fuzz_found(struct hg_fuzz_session *session, const char *item, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

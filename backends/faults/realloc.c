@@ -110,6 +110,8 @@ static const struct hg__planted rows[] = {
     {{"realloc-zero", "C25", "C25", "libc", "", 2,
       "realloc(p, 0) does the opposite of what it did when probed"},
      install_realloc_zero},
+    {{"growth-moves", "C28", "C28", "libc", "strict", 2, "a growth within the usable size moves"},
+     install_always_moves},
     {{"eq-always-moves", NULL, NULL, "libc", "", 0, "equivalent: realloc always moves"},
      install_always_moves},
 };

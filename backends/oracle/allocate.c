@@ -22,6 +22,8 @@ static bool refused(hg_oracle *oracle, const struct hg__call *call) {
 /* NULL came back: was that owed, allowed, or a refusal? True iff the run ends. */
 bool hg__judge_failure(hg_oracle *oracle, const struct hg__call *call) {
     oracle->counts.checks++;
+    if (oracle->config.oracle_fault == HG_ORACLE_NO_FAILURES)
+        return false;
     bool refused_zero = call->size == 0 && !call->must_fail;
     if (call->clobbered_out &&
         hg__broken(oracle, "C37", 'M', "posix_memalign failed with %d and changed *memptr",
@@ -41,7 +43,8 @@ bool hg__judge_failure(hg_oracle *oracle, const struct hg__call *call) {
     /* POSIX says so of its own functions only. */
     bool is_posix = oracle->op.kind != HG_OP_MEMALIGN && oracle->op.kind != HG_OP_VALLOC &&
                     oracle->op.kind != HG_OP_PVALLOC;
-    if (call->sets_errno && !refused_zero && !call->may_refuse && call->error != ENOMEM &&
+    bool looks = oracle->config.oracle_fault != HG_ORACLE_NO_ERRNO;
+    if (looks && call->sets_errno && !refused_zero && !call->may_refuse && call->error != ENOMEM &&
         !(bad_align && call->error == EINVAL) && /* POSIX.1-2024 */
         hg__broken(oracle, "C13", is_posix ? 'M' : 'Q',
                    "NULL with errno %d where ENOMEM (%d) is owed",

@@ -106,6 +106,8 @@ static bool overlapping(hg_oracle *oracle, uint32_t slot, const struct hg__block
 bool hg__not_zero(hg_oracle *oracle, const struct hg__block *block, size_t from, size_t to,
                   const char *item) {
     oracle->counts.checks++;
+    if (oracle->config.oracle_fault == HG_ORACLE_NO_ZEROES)
+        return false;
     size_t offset = hg__first_nonzero(block->ptr, from, to);
     if (offset == SIZE_MAX)
         return false;
@@ -116,7 +118,8 @@ bool hg__not_zero(hg_oracle *oracle, const struct hg__block *block, size_t from,
 /* False iff the block's usable size can't be asked. */
 static bool can_ask_usable(const hg_oracle *oracle, const struct hg__block *block, size_t *usable) {
     const struct hg_libc_face *libc = &oracle->backend->libc;
-    if (oracle->config.skip_usable || block->face == HG__FACE_LAYOUT)
+    if (oracle->config.skip_usable || oracle->config.oracle_fault == HG_ORACLE_NO_USABLE ||
+        block->face == HG__FACE_LAYOUT)
         return false;
     if (block->face == HG__FACE_NATIVE)
         return hg__native_usable(oracle, block, usable);

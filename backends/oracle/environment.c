@@ -24,33 +24,39 @@ static bool allocate_in_child(hg_oracle *oracle, uint32_t slot, unsigned turn) {
     return hg__oracle_allocate(oracle, &op);
 }
 
-/* In the child, under the child's copy of the oracle: inherited blocks are whole, can be freed and
- * reallocated, new ones can be had and lie apart from all others (C54). */
+/* Frees or reallocates what is in the slot. */
+static bool use_in_child(hg_oracle *oracle, uint32_t slot, bool frees) {
+    const struct hg__block *block = &oracle->blocks[slot];
+    hg_op grow = {.kind = HG_OP_REALLOC, .slot = slot, .size = block->size * 2 + 1};
+    if (frees)
+        return hg__free_slot(oracle, slot);
+    return block->face == HG__FACE_LIBC && oracle->backend->libc.realloc &&
+           block->size < (size_t)1 << 20 && hg__oracle_reallocate(oracle, &grow);
+}
+
+/* In the child, under the child's copy of the oracle: inherited blocks are whole, new ones can be had and
+ * lie apart from them all, inherited ones can be freed and reallocated, and their memory had again (C54).
+ * New ones first, so that it does not hang on slot numbers what is still live then. */
 static bool live_in_child(hg_oracle *oracle) {
-    enum { SLOTS_MAX = 64 };
-    uint32_t end = oracle->slot_end < SLOTS_MAX ? (uint32_t)oracle->slot_end : SLOTS_MAX;
-    if (hg__verify_all(oracle))
-        return true;
-    for (uint32_t slot = 0; slot < end; slot += 2)
-        if (hg__free_slot(oracle, slot))
+    enum { SLOTS_MAX = 64, NEW = 24 };
+    uint32_t inherited = oracle->slot_end < SLOTS_MAX ? (uint32_t)oracle->slot_end : SLOTS_MAX;
+    uint32_t fresh = (uint32_t)oracle->slot_end;
+    if (hg__verify_all(oracle) || !hg__make_slot(oracle, fresh + NEW))
+        return oracle->found;
+    for (uint32_t i = 0; i < NEW; i++)
+        if (allocate_in_child(oracle, fresh + i, i))
             return true;
-    for (uint32_t slot = 0; slot < end + 24; slot++) {
-        bool here = slot < oracle->slot_end && oracle->blocks[slot].ptr;
-        hg_op grow = {.kind = HG_OP_REALLOC, .slot = slot};
-        if (!here && (!hg__make_slot(oracle, slot) || allocate_in_child(oracle, slot, slot)))
+    for (uint32_t slot = 0, live = 0; slot < inherited; slot++)
+        if (oracle->blocks[slot].ptr && use_in_child(oracle, slot, live++ % 2))
             return true;
-        if (here && oracle->blocks[slot].face == HG__FACE_LIBC && oracle->backend->libc.realloc &&
-            oracle->blocks[slot].size < (size_t)1 << 20) {
-            grow.size = oracle->blocks[slot].size * 2 + 1;
-            if (hg__oracle_reallocate(oracle, &grow))
-                return true;
-        }
-    }
+    for (uint32_t slot = 0; slot < inherited; slot++)
+        if (!oracle->blocks[slot].ptr && allocate_in_child(oracle, slot, slot))
+            return true;
     return hg__verify_all(oracle);
 }
 
 static int child_of_fork(hg_oracle *oracle) {
-    if (!live_in_child(oracle))
+    if (oracle->config.oracle_fault == HG_ORACLE_NO_FORK || !live_in_child(oracle))
         return 0;
     if (oracle->child_finding)
         *oracle->child_finding = oracle->finding;

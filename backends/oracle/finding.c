@@ -40,8 +40,7 @@ static bool is_waived(const hg_oracle *oracle, const char *item) {
     return false;
 }
 
-/* True iff `item` stands in the comma-separated list. */
-static bool is_listed(const char *list, const char *item) {
+bool hg_oracle_is_muted(const char *list, const char *item) {
     size_t length = strlen(item);
     for (const char *at = list; at && *at; at += *at == ',') {
         size_t word = strcspn(at, ",");
@@ -58,7 +57,7 @@ bool hg__broken(hg_oracle *oracle, const char *item, char level, const char *for
         oracle->counts.waived++;
         return false;
     }
-    if (is_listed(oracle->config.muted, item))
+    if (hg_oracle_is_muted(oracle->config.muted, item))
         return false;
     if (level == 'Q' && !oracle->config.strict) {
         oracle->counts.quality++;

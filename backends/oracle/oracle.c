@@ -12,8 +12,8 @@ static const uint64_t FIRST_DIGEST = UINT64_C(0xCBF29CE484222325);
 
 const char *hg_oracle_fault_name(unsigned fault) {
     static const char *const names[HG_ORACLE_FAULT_COUNT] = {
-        "sound",          "no-alignment", "skip-slot-0",   "one-byte",
-        "max-align-only", "skip-realloc", "counter-wraps",
+        "sound",     "no-alignment", "skip-slot-0", "one-byte", "max-align-only", "skip-realloc",
+        "no-zeroes", "no-usable",    "no-failures", "no-errno", "no-fork",        "counter-wraps",
     };
     return fault < HG_ORACLE_FAULT_COUNT ? names[fault] : NULL;
 }

@@ -106,6 +106,11 @@ bool hg__oracle_reallocate(hg_oracle *oracle, const hg_op *op) {
         oracle->counts.stayed++;
     else
         oracle->counts.moved++;
+    if (call.result != old.ptr && old.size > 0 && block.size > old.size &&
+        block.size <= old.usable && block.size > old.usable / 2 && /* else it saves memory */
+        hg__broken(oracle, "C28", 'Q', "a growth from %zu to %zu bytes moved, with %zu usable",
+                   old.size, block.size, old.usable))
+        return true;
     old.reallocated = 1;
     size_t kept = old.size < block.size ? old.size : block.size;
     bool face_is_layout = block.face == HG__FACE_LAYOUT;

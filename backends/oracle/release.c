@@ -36,7 +36,8 @@ bool hg__oracle_release(hg_oracle *oracle, const hg_op *op) {
     hg__oracle_lock(oracle);
     oracle->op = *op;
     oracle->counts.checks++;
-    if (error != HG__ERRNO_SENTINEL && block.face == HG__FACE_LIBC)
+    if (error != HG__ERRNO_SENTINEL && block.face == HG__FACE_LIBC &&
+        oracle->config.oracle_fault != HG_ORACLE_NO_ERRNO)
         return hg__broken(oracle, "C46", 'M', "free changed errno to %d", error);
     return false;
 }

@@ -4,11 +4,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "heapgauge/backend.h"
+#include "heapgauge/profile.h"
 
 static void unknown_names(void **state) {
     (void)state;
@@ -113,6 +115,36 @@ static void slow_passes_calls_on(void **state) {
     assert_non_null(strstr(why, "one slow backend"));
 }
 
+static void *no_empty_blocks(size_t size) {
+    if (size == 0)
+        abort();
+    return malloc(size);
+}
+
+static const char *answer_to(const struct hg_profile_answer *answers, size_t count,
+                             const char *key) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(answers[i].key, key) == 0)
+            return answers[i].answer;
+    return "not asked";
+}
+
+/* Some allocators end the process for 0 bytes: that is an answer, and not our end. */
+static void a_profile_is_asked_apart(void **state) {
+    (void)state;
+    const hg_backend *core;
+    char why[512];
+    struct hg_profile_answer answers[HG_PROFILE_QUESTIONS_MAX];
+    assert_int_equal(hg_backend_open("core", &core, why, sizeof why), HG_OK);
+    size_t count = hg_profile_ask(core, answers);
+    assert_string_equal(answer_to(answers, count, "malloc_16"), "aligned to 16");
+    assert_string_equal(answer_to(answers, count, "aligned_alloc_odd"), "NULL");
+    hg_backend strict = {.libc = {.malloc = no_empty_blocks, .free = free}};
+    count = hg_profile_ask(&strict, answers);
+    assert_string_equal(answer_to(answers, count, "malloc_zero"), "ends the process (signal 6)");
+    assert_string_equal(answer_to(answers, count, "pvalloc_zero"), "no such function");
+}
+
 int main(int argc, char **argv) {
     (void)argc;
     hg_backend_prepare_process(argv);
@@ -121,6 +153,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(registered_backends),
         cmocka_unit_test(null_serves_one_block),
         cmocka_unit_test(slow_passes_calls_on),
+        cmocka_unit_test(a_profile_is_asked_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

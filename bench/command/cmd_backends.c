@@ -8,6 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "heapgauge/oracle.h"
+#include "heapgauge/profile.h"
+
 static const char usage[] =
     "usage: heapgauge backends [--json] [--faults] [--tunables] [BACKEND...]\n\n"
     "Lists allocators: the version each reports of itself, the file that really serves its calls (found\n"
@@ -58,6 +61,33 @@ static void print_libc_face(const hg_backend *backend) {
         printf("  not there    %s\n", missing);
 }
 
+/* What it does where the contract leaves a choice. */
+static void print_profile(const hg_backend *backend) {
+    struct hg_profile_answer answers[HG_PROFILE_QUESTIONS_MAX];
+    size_t count = hg_profile_ask(backend, answers);
+    for (size_t i = 0; backend->libc.malloc && i < count; i++)
+        printf("  %s%-38s %s\n", i == 0 ? "profile      " : "             ", answers[i].question,
+               answers[i].answer);
+}
+
+static void print_native_face(const hg_backend *backend) {
+    const struct hg_native_facts *native;
+    bool any = false;
+    for (unsigned i = 0; (native = hg_native_facts(i)) != NULL; i++)
+        if (hg_native_is_there(&backend->native, i)) {
+            printf("%s%s", any ? " " : "  native face  ", native->name);
+            any = true;
+        }
+    printf("%s", any ? "\n" : "");
+}
+
+static void print_waivers(const hg_backend *backend) {
+    const struct hg_waiver *waiver;
+    for (size_t i = 0; (waiver = hg_waiver_at(i)) != NULL; i++)
+        if (strcmp(waiver->backend, backend->facts.name) == 0)
+            printf("  waiver       %s since %s: %s\n", waiver->item, waiver->date, waiver->reason);
+}
+
 static void print_backend(const hg_backend *backend, const char *summary) {
     const struct hg_facts *facts = &backend->facts;
     char path[4096], hex[65] = "?";
@@ -68,10 +98,11 @@ static void print_backend(const hg_backend *backend, const char *summary) {
     printf("  served by    %s\n  sha256       %s\n", path, hex);
     printf("  alignment    at least %zu for sizes from there up, at most %zu\n", facts->align_min,
            facts->align_max);
-    printf("  size 0       malloc(0): %s; realloc(p, 0): %s\n",
-           zero_policy_name(facts->malloc_zero), zero_policy_name(facts->realloc_zero));
+    print_profile(backend);
     print_layout_face(backend);
     print_libc_face(backend);
+    print_native_face(backend);
+    print_waivers(backend);
     printf("  can          %s%s%s\n", backend->purge ? "purge " : "",
            backend->validate ? "validate " : "",
            facts->frees ? "free" : "(never frees: for the harness's own cost)");
@@ -105,6 +136,36 @@ static void json_faces(hg_json *json, const hg_backend *backend) {
     hg_json_end_array(json);
 }
 
+static void json_profile(hg_json *json, const hg_backend *backend) {
+    struct hg_profile_answer answers[HG_PROFILE_QUESTIONS_MAX];
+    size_t count = hg_profile_ask(backend, answers);
+    hg_json_key(json, "profile");
+    hg_json_object(json);
+    for (size_t i = 0; i < count; i++)
+        hg_json_member_string(json, answers[i].key, answers[i].answer);
+    hg_json_end_object(json);
+    const struct hg_waiver *waiver;
+    hg_json_key(json, "waivers");
+    hg_json_array(json);
+    for (size_t i = 0; (waiver = hg_waiver_at(i)) != NULL; i++) {
+        if (strcmp(waiver->backend, backend->facts.name) != 0)
+            continue;
+        hg_json_object(json);
+        hg_json_member_string(json, "item", waiver->item);
+        hg_json_member_string(json, "date", waiver->date);
+        hg_json_member_string(json, "reason", waiver->reason);
+        hg_json_end_object(json);
+    }
+    hg_json_end_array(json);
+    const struct hg_native_facts *native;
+    hg_json_key(json, "native_face");
+    hg_json_array(json);
+    for (unsigned i = 0; (native = hg_native_facts(i)) != NULL; i++)
+        if (hg_native_is_there(&backend->native, i))
+            hg_json_string(json, native->name);
+    hg_json_end_array(json);
+}
+
 static void json_backend(hg_json *json, const char *name, const hg_backend *backend,
                          const char *why, const char *package) {
     hg_json_object(json);
@@ -132,6 +193,7 @@ static void json_backend(hg_json *json, const char *name, const hg_backend *back
         hg_json_key(json, "purges");
         hg_json_bool(json, backend->purge != NULL);
         json_faces(json, backend);
+        json_profile(json, backend);
     }
     hg_json_end_object(json);
 }

@@ -19,12 +19,16 @@ ALONE = [("C2", "malloc-eight"), ("C20", "calloc-eight"), ("C30", "align-huge-pa
          ("C37", "memptr-written"), ("C11", "header-wraps"), ("C40", "usable-null"),
          ("C42", "usable-changes"), ("C43", "pvalloc-wraps"), ("C45", "free-null"),
          ("C51", "memory-lost"), ("C65,C68", "kernel-no-pad"), ("C67", "layout-dirty"),
-         ("C27", "reallocarray-overflow")]
+         ("C27", "reallocarray-overflow"), ("C28", "growth-moves"), ("C44,C28", "good-size"), ("C46", "large-free-errno"),
+         ("C49", "new-align"), ("C54", "fork-forgets"), ("C55", "half-exported"), ("C56", "trim-result"),
+         ("C59", "mallinfo-negative"), ("C60", "rallocx-zero"), ("C61", "aligned-at"), ("C62", "good-size-low")]
 
 # A fault of the oracle, a planted fault that then lives, and its target.
 BLIND = [("no-alignment", "align-mask", "libc"), ("max-align-only", "align-page", "libc"),
          ("skip-slot-0", "realloc-words", "libc"), ("skip-realloc", "realloc-one-short", "libc"),
-         ("one-byte", "purge-damages", "environment")]
+         ("one-byte", "purge-damages", "environment"), ("no-zeroes", "calloc-tail", "libc"),
+         ("no-usable", "usable-too-large", "libc"), ("no-failures", "posix-error", "libc"),
+         ("no-errno", "no-enomem", "libc"), ("no-fork", "fork-forgets", "environment")]
 
 
 def verdict(*words):

@@ -30,7 +30,12 @@ enum hg_oracle_fault {
     HG_ORACLE_ONE_BYTE,       /* verifies only the first byte of a block */
     HG_ORACLE_MAX_ALIGN_ONLY, /* compares with alignof(max_align_t), whatever was asked */
     HG_ORACLE_SKIP_REALLOC,   /* checks no content after a reallocation */
-    HG_ORACLE_COUNTER_WRAPS,  /* a live-byte budget that wraps below zero ends the run */
+    HG_ORACLE_NO_ZEROES,      /* never looks whether zeroed memory is zero */
+    HG_ORACLE_NO_USABLE, /* neither asks for the usable size nor writes to what is beyond the size */
+    HG_ORACLE_NO_FAILURES,   /* judges no call that returned NULL */
+    HG_ORACLE_NO_ERRNO,      /* never looks at errno */
+    HG_ORACLE_NO_FORK,       /* the child of fork does nothing */
+    HG_ORACLE_COUNTER_WRAPS, /* a live-byte budget that wraps below zero ends the run */
     HG_ORACLE_FAULT_COUNT,
 };
 const char *hg_oracle_fault_name(unsigned fault);
@@ -47,6 +52,9 @@ struct hg_oracle_config {
     const char *muted;     /* items not to report, "C4,C41", for the test that each check is needed;
                               NULL: none. Must outlive the oracle */
 };
+
+/* True iff `item` stands in the comma-separated list; the list may be NULL. */
+bool hg_oracle_is_muted(const char *list, const char *item);
 
 enum { HG_FINDING_TEXT_BYTES = 480 };
 
