@@ -31,12 +31,53 @@ void hg__timer_stop(hg__timer *timer) {
         timer->cpu_s += cpu_stop_s - timer->cpu_start_s;
 }
 
+/* ---- slices ---- */
+
+static uint64_t slice_count;
+static void (*between_slices)(void *context, uint64_t index);
+static void *slice_context;
+
+void hg_benchmark_set_slices(uint64_t count, void (*between)(void *context, uint64_t index),
+                             void *context) {
+    slice_count = between ? count : 0;
+    between_slices = between;
+    slice_context = context;
+}
+
+static bool is_sliced(const hg_state *state) {
+    return slice_count > 0 && state->run->instance->threads == 1 &&
+           state->max_iterations >= slice_count;
+}
+
+/* The first slices take what does not divide evenly. */
+static void refill(hg_state *state, uint64_t index) {
+    uint64_t size = state->max_iterations / slice_count;
+    size += index < state->max_iterations % slice_count;
+    between_slices(slice_context, index);
+    state->held_back -= size;
+    state->remaining = size;
+}
+
+static uint64_t slice_index(const hg_state *state) {
+    uint64_t done = state->max_iterations - state->held_back;
+    uint64_t size = state->max_iterations / slice_count,
+             longer = state->max_iterations % slice_count;
+    return done <= longer * (size + 1) ? done / (size + 1)
+                                       : longer + (done - longer * (size + 1)) / size;
+}
+
 static void start(hg_state *state) {
     state->started = true;
     hg__barrier_wait(state->run->barrier);
     if (state->skipped)
         return;
-    state->remaining = state->max_iterations;
+    state->held_back = state->max_iterations;
+    if (is_sliced(state)) {
+        refill(state, 0);
+    } else {
+        state->remaining = state->max_iterations;
+        state->held_back = 0;
+    }
     hg_resume_timing(state);
 }
 
@@ -45,13 +86,26 @@ static void finish(hg_state *state) {
         return;
     if (state->run->timer.running)
         hg_pause_timing(state);
+    if (is_sliced(state) && !state->skipped)
+        between_slices(slice_context, slice_count);
     state->finished = true;
     hg__barrier_wait(state->run->barrier);
 }
 
+/* Loops that ask for more than one at a time are not sliced. */
+static void take_all(hg_state *state) {
+    state->remaining += state->held_back;
+    state->held_back = 0;
+}
+
 bool hg__keep_running_slow(hg_state *state, uint64_t count, bool is_batch) {
-    if (!state->started) {
-        start(state);
+    if (!state->started || state->held_back > 0) {
+        if (!state->started)
+            start(state);
+        else if (!is_batch)
+            refill(state, slice_index(state));
+        if (is_batch)
+            take_all(state);
         if (state->remaining >= count) {
             state->remaining -= count;
             return true;
@@ -70,6 +124,7 @@ uint64_t hg__loop_begin(hg_state *state) {
     if (state->started)
         return 0;
     start(state);
+    take_all(state);
     uint64_t count = state->remaining;
     state->remaining = 0;
     return count;
@@ -105,7 +160,7 @@ int hg_state_thread_index(const hg_state *state) {
 uint64_t hg_state_iterations(const hg_state *state) {
     if (!state->started)
         return 0;
-    return state->max_iterations - state->remaining + state->batch_leftover;
+    return state->max_iterations - state->remaining - state->held_back + state->batch_leftover;
 }
 
 uint64_t hg_state_max_iterations(const hg_state *state) {
@@ -137,6 +192,7 @@ __attribute__((format(printf, 3, 0))) static void skip(hg_state *state, hg__skip
     if (state->run->timer.running)
         hg_pause_timing(state);
     state->remaining = 0;
+    state->held_back = 0;
     if (state->skipped)
         return;
     state->skipped = true;

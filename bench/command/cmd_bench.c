@@ -18,6 +18,7 @@ static const char usage[] =
     "  --latency           the time of each operation: p50 p90 p99 p99.9 p99.99 max, by kind and size\n"
     "  --latency_out=DIR   with --latency: a .hgrm file for each of them, as HdrHistogram writes it\n"
     "  --open_loop=RATE    with --latency: churn, RATE replacements a second, each timed from when it was due\n"
+    "  --scaling           cost against threads, live blocks and bytes, with exponents; with --help: more\n"
     "  --instructions      instructions, system calls and page faults per operation (valgrind, strace)\n";
 
 /* Two thirds of a minute for a backend at most. */
@@ -131,6 +132,10 @@ static int run(const struct options *options, int argc, char **argv) {
 }
 
 int hg_cmd_bench(int argc, char **argv) {
+    if (hg_take_word(&argc, argv, "--scaling")) {
+        argv[0] = (char[]){"scaling"};
+        return hg_run_python("scaling", NULL, argc, argv);
+    }
     struct options options = {.latency.backends = "core,system"};
     char **words = calloc((size_t)argc + 3, sizeof *words), **rest = words;
     if (!words)

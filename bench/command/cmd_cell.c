@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "command.h"
 #include "curve.h"
+#include "lockstep.h"
 
 #include "../../backends/counting.h"
 #include "workload.h"
@@ -27,6 +28,7 @@ static const char usage[] =
     "  --cpu=N          a workload of one thread runs on processor N alone; others run where they like\n"
     "  --curve=latency|footprint  percentiles of each operation's time, or memory over operations,\n"
     "                   instead of timing: what that costs is no figure of speed\n"
+    "  --lockstep=FD:N  in slices, as entry N of heapgauge lockstep\n"
     "  --count          count the calls at the allocator: for proof, not for timing\n"
     "  --timeout=S      seconds (600)\n"
     "  --memory=BYTES   resident memory the child may take (three quarters of what is free)\n\n"
@@ -39,7 +41,8 @@ struct cell {
     uint64_t iterations, cpu;
     bool count, has_cpu;
     enum hg_curve_kind curve_kind;
-    struct hg_curve *curve; /* NULL: none is asked for */
+    struct hg_curve *curve;         /* NULL: none is asked for */
+    struct hg_lockstep_entry turns; /* .shared NULL: it runs alone */
     struct hg_limits limits;
 };
 
@@ -143,6 +146,14 @@ static bool be_silent(void) {
     return nowhere >= 0 && dup2(nowhere, STDOUT_FILENO) >= 0 && dup2(nowhere, STDERR_FILENO) >= 0;
 }
 
+static uint64_t sum_of_slices(const struct hg_lockstep_entry *turns) {
+    const uint64_t *times_ns = hg_lockstep_times(turns->shared, turns->entry);
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < hg_lockstep_slices(turns->shared); i++)
+        sum += times_ns[i];
+    return sum;
+}
+
 static int run_benchmark(const struct cell *cell, struct measured *measured) {
     char filter[512], min_time[64], program[] = "cell";
     snprintf(min_time, sizeof min_time, "--benchmark_min_time=%" PRIu64 "x", cell->iterations);
@@ -152,13 +163,19 @@ static int run_benchmark(const struct cell *cell, struct measured *measured) {
     }
     char *words[] = {program, filter, min_time, NULL};
     int count = 3;
-    hg_workload_register(cell->backend, "cell");
+    if (strncmp(cell->workload, "scaling_", 8) == 0)
+        hg_workload_register_scaling(cell->backend, "cell");
+    else
+        hg_workload_register(cell->backend, "cell");
     if (!be_silent() || hg_benchmark_initialize(&count, words) != HG_BENCHMARK_OK) {
         say(measured, "error", "cannot start the benchmark");
         return HG_EXIT_OK;
     }
     if (has_one_thread(cell->workload))
         pin(cell, measured);
+    struct hg_lockstep_entry turns = cell->turns;
+    if (turns.shared)
+        hg_benchmark_set_slices(hg_lockstep_slices(turns.shared), hg_lockstep_between, &turns);
     hg_rss_peak_reset();
     measured->rss_baseline = hg_rss_bytes();
     uint64_t faults = hg_minor_faults();
@@ -169,7 +186,7 @@ static int run_benchmark(const struct cell *cell, struct measured *measured) {
     measured->rss_end = hg_rss_bytes();
     measured->asked = hg_workload_operations();
     measured->counted = cell->count ? times.calls : measured->asked;
-    measured->wall_ns = times.wall_ns;
+    measured->wall_ns = turns.shared ? sum_of_slices(&turns) : times.wall_ns;
     measured->cpu_ns = times.cpu_ns;
     measured->threads = times.threads;
     measured->live_peak = times.live_peak_bytes;
@@ -246,6 +263,14 @@ static void json_measurement(hg_json *json, const struct cell *cell,
     hg_json_double(json, (double)measured->cpu_ns * 1e-9);
     hg_json_key(json, "ns_per_op");
     hg_json_double(json, (double)measured->wall_ns / (double)measured->asked);
+    if (cell->turns.shared) {
+        const uint64_t *times_ns = hg_lockstep_times(cell->turns.shared, cell->turns.entry);
+        hg_json_key(json, "slices_ns");
+        hg_json_array(json);
+        for (unsigned i = 0; i < hg_lockstep_slices(cell->turns.shared); i++)
+            hg_json_u64(json, times_ns[i]);
+        hg_json_end_array(json);
+    }
     if (measured->is_pinned)
         hg_json_member_u64(json, "cpu", cell->cpu);
     hg_json_member_u64(json, "rss_baseline_bytes", measured->rss_baseline);
@@ -311,8 +336,25 @@ static int measure(struct cell *cell) {
     return write_cell(cell, measured);
 }
 
+/* "FD:N" */
+static bool take_part(char *text, struct hg_lockstep_entry *turns) {
+    uint64_t fd, entry;
+    char *colon = strchr(text, ':');
+    if (!colon)
+        return false;
+    *colon = '\0';
+    bool good = hg_parse_u64(text, &fd) && hg_parse_u64(colon + 1, &entry) && fd < 1 << 20 &&
+                entry < HG_LOCKSTEP_ENTRIES_MAX;
+    if (good) {
+        turns->entry = (unsigned)entry;
+        turns->shared = hg_lockstep_attach((int)fd);
+    }
+    *colon = ':';
+    return good && turns->shared;
+}
+
 int hg_cmd_cell(int argc, char **argv) {
-    enum { BACKEND = 256, JSON, OPS, FACE, CPU, CURVE, COUNT, TIMEOUT, MEMORY };
+    enum { BACKEND = 256, JSON, OPS, FACE, CPU, CURVE, LOCKSTEP, COUNT, TIMEOUT, MEMORY };
     static const struct option options[] = {
         {"backend", required_argument, NULL, BACKEND},
         {"json", required_argument, NULL, JSON},
@@ -320,6 +362,7 @@ int hg_cmd_cell(int argc, char **argv) {
         {"face", required_argument, NULL, FACE},
         {"cpu", required_argument, NULL, CPU},
         {"curve", required_argument, NULL, CURVE},
+        {"lockstep", required_argument, NULL, LOCKSTEP},
         {"count", no_argument, NULL, COUNT},
         {"timeout", required_argument, NULL, TIMEOUT},
         {"memory", required_argument, NULL, MEMORY},
@@ -353,6 +396,9 @@ int hg_cmd_cell(int argc, char **argv) {
                               : strcmp(optarg, "footprint") == 0 ? HG_CURVE_FOOTPRINT
                                                                  : HG_CURVE_NONE;
             good = cell.curve_kind != HG_CURVE_NONE;
+            break;
+        case LOCKSTEP:
+            good = take_part(optarg, &cell.turns);
             break;
         case COUNT:
             cell.count = true;

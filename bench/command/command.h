@@ -19,6 +19,7 @@ int hg_cmd_bench(int argc, char **argv);
 int hg_cmd_check(int argc, char **argv);
 int hg_cmd_replay(int argc, char **argv);
 int hg_cmd_cell(int argc, char **argv);
+int hg_cmd_lockstep(int argc, char **argv);
 
 /* Prints "heapgauge COMMAND: text" to stderr; returns HG_EXIT_USAGE. */
 int hg_usage_error(const char *command, const char *format, ...)
@@ -29,6 +30,9 @@ int hg_usage_error(const char *command, const char *format, ...)
 /* Numbers with k, M, G (1000) or Ki, Mi, Gi (1024) behind them. False iff the text is none. */
 bool hg_parse_u64(const char *text, uint64_t *out);
 bool hg_parse_double(const char *text, double *out);
+
+/* Takes every such word out of argv, which stays ended by NULL; true iff it was there. */
+bool hg_take_word(int *argc, char **argv, const char *word);
 
 /* The nearest subcommand to a word; NULL if none is near. */
 const char *hg_nearest_command(const char *word);

@@ -71,6 +71,7 @@ static const struct command {
     {"merge", "several machines' results into one folder", NULL, false},
     {"doctor", "what about this machine spoils measurements", NULL, false},
     {"cell", "one measurement in a contained child (used by compare)", hg_cmd_cell, true},
+    {"lockstep", "cells that take turns (used by compare)", hg_cmd_lockstep, true},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 

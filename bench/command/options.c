@@ -18,6 +18,17 @@ int hg_usage_error(const char *command, const char *format, ...) {
     return HG_EXIT_USAGE;
 }
 
+bool hg_take_word(int *argc, char **argv, const char *word) {
+    int kept = 1;
+    for (int i = 1; i < *argc; i++)
+        if (strcmp(argv[i], word) != 0)
+            argv[kept++] = argv[i];
+    bool found = kept < *argc;
+    argv[kept] = NULL;
+    *argc = kept;
+    return found;
+}
+
 bool hg_parse_u64(const char *text, uint64_t *out) {
     static const struct {
         const char *suffix;

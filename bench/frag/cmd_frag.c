@@ -17,6 +17,7 @@ static const char usage[] =
     "  --adversary=A,B|all  which programs (all); --list says what they do\n"
     "  --live=BYTES         M: what a program may hold at a time, 1M at least (64M)\n"
     "  --retention=S        reads retention up to S seconds after the last free: of 0, 0.1, 1, 5 (5)\n"
+    "  --fronts             speed against memory over the settings of each backend; with --help: more\n"
     "  --json=FILE          everything, with samples over operations (-: standard output, no table)\n"
     "  --timeout=S          for each process (300)\n\n"
     "overhead   rss / live, at the greatest live; +int: of this what blocks have beyond their request\n"
@@ -287,6 +288,10 @@ static bool are_adversaries(const char *names) {
 }
 
 int hg_frag_main(int argc, char **argv) {
+    if (hg_take_word(&argc, argv, "--fronts")) { /* many processes: Python's part */
+        argv[0] = (char[]){"fronts"};
+        return hg_run_python("fronts", NULL, argc, argv);
+    }
     enum { BACKEND = 256, ADVERSARY, LIVE, RETENTION, JSON, TIMEOUT, LIST };
     static const struct option long_options[] = {
         {"backend", required_argument, NULL, BACKEND},

@@ -65,3 +65,47 @@ const struct hg_workload hg__workload_churn_threads = {
     churn,
     configure_threads,
 };
+
+/* ---- for heapgauge bench --scaling: not in the suite ---- */
+
+static void configure_blocks(hg_benchmark *b) {
+    HG_ARG_NAMES(b, "live", "size_max");
+    for (int64_t live = 100; live <= 10000000; live *= 10)
+        HG_ARGS(b, live, 128);
+}
+
+const struct hg_workload hg__workload_scaling_blocks = {
+    "scaling_blocks",
+    "churn of small blocks, 100 to 10 million of them",
+    churn,
+    configure_blocks,
+};
+
+static void configure_bytes(hg_benchmark *b) {
+    HG_ARG_NAMES(b, "live", "size_max");
+    for (int64_t size_max = 64; size_max <= 1048576; size_max *= 4)
+        HG_ARGS(b, 1000, size_max);
+}
+
+const struct hg_workload hg__workload_scaling_bytes = {
+    "scaling_bytes",
+    "churn of 1000 blocks, up to 64 bytes to 1 MiB large",
+    churn,
+    configure_bytes,
+};
+
+static void configure_scaling_threads(hg_benchmark *b) {
+    enum { THREADS_MAX = 16 };
+    HG_ARG_NAMES(b, "live", "size_max");
+    HG_ARGS(b, 1000, 1024);
+    hg_benchmark_use_real_time(b);
+    for (int threads = 1; threads <= THREADS_MAX; threads++)
+        hg_benchmark_threads(b, threads);
+}
+
+const struct hg_workload hg__workload_scaling_threads = {
+    "scaling_threads",
+    "churn on 1 to 16 threads, each with a live set of its own",
+    churn,
+    configure_scaling_threads,
+};

@@ -39,6 +39,10 @@ extern const struct hg_workload hg__workload_minimise;
 extern const struct hg_workload hg__workload_interpret;
 extern const struct hg_workload hg__workload_store;
 
+extern const struct hg_workload hg__workload_scaling_blocks;
+extern const struct hg_workload hg__workload_scaling_bytes;
+extern const struct hg_workload hg__workload_scaling_threads;
+
 static const struct hg_workload *const workloads[] = {
     &hg__workload_pair,          &hg__workload_lifo,
     &hg__workload_fifo,          &hg__workload_churn,
@@ -70,17 +74,27 @@ const struct hg_workload *hg_workload_at(size_t index) {
     return index < WORKLOAD_COUNT ? workloads[index] : NULL;
 }
 
+static void register_one(const struct hg_workload *workload, const hg_backend *backend,
+                         const char *label) {
+    char name[256];
+    snprintf(name, sizeof name, "%s/backend:%s", workload->name, label);
+    union {
+        const hg_backend *in;
+        void *out;
+    } argument = {backend};
+    hg_benchmark *b = hg_benchmark_register(name, workload->run, argument.out);
+    workload->configure(b);
+}
+
 void hg_workload_register(const hg_backend *backend, const char *label) {
-    for (size_t i = 0; i < WORKLOAD_COUNT; i++) {
-        char name[256];
-        snprintf(name, sizeof name, "%s/backend:%s", workloads[i]->name, label);
-        union {
-            const hg_backend *in;
-            void *out;
-        } argument = {backend};
-        hg_benchmark *b = hg_benchmark_register(name, workloads[i]->run, argument.out);
-        workloads[i]->configure(b);
-    }
+    for (size_t i = 0; i < WORKLOAD_COUNT; i++)
+        register_one(workloads[i], backend, label);
+}
+
+void hg_workload_register_scaling(const hg_backend *backend, const char *label) {
+    register_one(&hg__workload_scaling_blocks, backend, label);
+    register_one(&hg__workload_scaling_bytes, backend, label);
+    register_one(&hg__workload_scaling_threads, backend, label);
 }
 
 void hg_workload_done(hg_state *state, uint64_t count) {

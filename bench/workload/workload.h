@@ -26,6 +26,9 @@ const struct hg_workload *hg_workload_at(size_t index);
 /* Registers every workload for a backend under `NAME/backend:LABEL`. The backend must stay. */
 void hg_workload_register(const hg_backend *backend, const char *label);
 
+/* Same for those of `heapgauge bench --scaling`, which are no part of the suite: scaling_... */
+void hg_workload_register_scaling(const hg_backend *backend, const char *label);
+
 /* ---- inside a workload ---- */
 
 /* The allocator to use. */

@@ -165,6 +165,32 @@ def stat():
     return 0
 
 
+def lockstep():
+    """Each backend's cell, in slices of one length."""
+    words, folder, count = sys.argv[:], option("json"), int(option("slices"))
+    backends_ = [w for w in words[3:] if not w.startswith("--")]
+    for index, backend in enumerate(backends_):
+        path = f"{folder}/{index}.json"
+        sys.argv = ["heapgauge", "cell", words[2], f"--backend={backend}", f"--ops={option_of(words, 'ops')}", f"--json={path}"]
+        if fault(words[2], backend) in ("hang", "dies"):
+            continue
+        cell()
+        try:
+            with open(path) as file:
+                told = json.load(file)
+        except (OSError, ValueError):
+            continue
+        if told.get("status") == "ok" and "seconds" in told:
+            told["slices_ns"] = [round(told["seconds"] * 1e9 / count)] * count
+            with open(path, "w") as file:
+                json.dump(told, file)
+    return 0
+
+
+def option_of(words, name):
+    return next(w.split("=", 1)[1] for w in words if w.startswith(f"--{name}="))
+
+
 def log_run(word):
     with open(os.environ["FAKE_LOG"] + ".extras", "a") as log:
         log.write(f"{word} {option('backend')}\n")
@@ -208,7 +234,7 @@ def main():
     if word == "bench":
         print("pair/backend:system/size:64\npair/backend:system/size:1024\nlarson/backend:system/threads:2")
         return 0
-    return {"backends": backends, "check": check, "cell": cell, "stat": stat, "frag": frag, "fuzz": fuzz}[word]()
+    return {"backends": backends, "check": check, "cell": cell, "lockstep": lockstep, "stat": stat, "frag": frag, "fuzz": fuzz}[word]()
 
 
 sys.exit(main())

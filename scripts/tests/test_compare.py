@@ -411,3 +411,32 @@ def test_context_has_provenance(measured):
     session = context["sessions"][0]
     assert session["before"]["time"] <= session["after"]["time"] and session["rounds_after"] == 12
     assert json.dumps(context).find(str(machine.REPOSITORY)) < 0
+
+
+def told(label, slices, seconds=1.0, reference=False, status="ok"):
+    return {"workload": label, "is_reference": reference,
+            "cell": {"status": status, "seconds": seconds, "operations_counted": 10, "slices_ns": slices}}
+
+
+def test_settle_slices_by_hand():
+    """A disturbance of three slices in a row moves neither side: it is in both; the first slice counts for nothing."""
+    base = told("w", [999, 100, 100, 300, 300, 300, 100, 100], reference=True)
+    slow = told("w", [1, 110, 110, 330, 330, 330, 110, 9999])
+    alone, bad = told("v", [50, 50, 70, 50]), told("w", [0, 0, 0], status="crashed")
+    hyperfine.settle_slices([slow, base, alone, bad])
+    assert base["cell"]["seconds"] == pytest.approx(100 * 8e-9) and slow["cell"]["seconds"] == pytest.approx(110 * 8e-9)
+    assert slow["cell"]["ns_per_op"] == pytest.approx(88)
+    assert slow["slices_ns"].split()[0] == "1" and "slices_ns" not in slow["cell"]
+    assert alone["cell"]["seconds"] == pytest.approx(50 * 4e-9) and bad["cell"]["seconds"] == 1.0
+    assert all("is_reference" not in r for r in (base, slow, alone, bad))
+
+
+def test_runs_of_a_cell_in_one_round_by_hand():
+    def run(seconds, position, status="ok"):
+        return {"workload": "w", "entry": "core", "times": [seconds + 1], "exit_codes": [0], "position": position,
+                "cell": {"status": status, "seconds": seconds, "cpu_seconds": seconds}}
+    merged, = hyperfine.merge_turns([run(3, 0), run(2, 4), run(5, 9)])
+    assert merged["cell"]["seconds"] == 2 and merged["position"] == 4 and merged["times"] == [4, 3, 6]
+    assert merged["turns"] == {"position": [0, 4, 9], "seconds": [3, 2, 5], "cpu_seconds": [3, 2, 5]}
+    merged, = hyperfine.merge_turns([run(3, 0), run(2, 4, "crashed")])
+    assert merged["cell"]["status"] == "crashed"

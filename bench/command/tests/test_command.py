@@ -60,6 +60,11 @@ def test_every_command_has_help(command):
     (["record", "-o", "x.hgt", "--", "/nonexistent/program"], "/nonexistent/program"),
     (["bench", "--benchmark_filter=nothing_has_this_name"], "nothing_has_this_name"),
     (["bench", "--bogus"], "--bogus"),
+    (["lockstep", "pair/size:64", "core"], "--json=DIR"),
+    (["lockstep", "pair/size:64", "--json=.", "--ops=10", "--slices=20", "core"], "no more slices than"),
+    (["lockstep", "pair/size:64", "--json=.", "--slices=1", "core"], "--slices=1"),
+    (["cell", "pair/size:64", "--backend=core", "--json=-", "--lockstep=0:0"], "--lockstep=0:0"),
+    (["cell", "pair/size:64", "--backend=core", "--json=-", "--curve=none"], "--curve=none"),
     (["backends", "jemalloc:dirty_decay=0"], "did you mean 'dirty_decay_ms'"),
     (["backends", "jemalloc:dirty_decay_ms="], "expected NAME=VALUE"),
     (["backends", "core:narenas=1"], "core has no tunables"),
@@ -236,6 +241,47 @@ def test_calls_counted_at_the_allocator_equal_those_asked(backend, trace):
         cell = json.loads(run("cell", workload, f"--backend={backend}", "--ops=20k", "--count", "--json=-").stdout)
         assert cell["status"] == "ok", cell
         assert cell["operations_asked"] == cell["operations_counted"] > 10000
+
+
+@not_sanitized
+def test_curves_agree_with_the_totals(trace):
+    """All that was allocated is freed or counted as live; each call is timed once."""
+    cell = json.loads(run("cell", trace, "--backend=core", "--curve=footprint", "--json=-").stdout)
+    footprint = cell["footprint"]
+    assert not footprint["is_cut"] and footprint["operation"] == sorted(footprint["operation"])
+    assert 0.9 * cell["live_peak_bytes"] <= max(footprint["live_bytes"]) <= cell["live_peak_bytes"]
+    assert footprint["operations"] >= cell["operations_asked"]
+    cell = json.loads(run("cell", "pair/size:64", "--backend=core", "--ops=20k", "--curve=latency", "--json=-").stdout)
+    rows = {(r["operation"], r["size_max_bytes"]): r["count"] for r in cell["latency"]["rows"]}
+    assert rows == {(None, None): 40000, ("malloc", None): 20000, ("free", None): 20000, ("malloc", 64): 20000}
+
+
+def lockstep(folder, workload, *backends, ops=1000, slices=7, timeout=60):
+    """The cells of a run in lock-step."""
+    folder.mkdir()
+    done = run("lockstep", workload, f"--ops={ops}", f"--slices={slices}", f"--timeout={timeout}", "--memory=300Mi",
+               f"--json={folder}", *backends)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads((folder / f"{i}.json").read_text()) for i in range(len(backends))]
+
+
+@not_sanitized
+def test_cells_in_lockstep_do_all_that_is_asked(tmp_path):
+    for ops, slices in ((1000, 7), (7, 7), (1001, 2)):
+        cells = lockstep(tmp_path / f"{ops}-{slices}", "pair/size:64", "core", "system", "null", "count:core", ops=ops, slices=slices)
+        for cell in cells:
+            assert cell["status"] == "ok" and cell["operations_asked"] == 2 * ops, cell
+            assert len(cell["slices_ns"]) == slices and min(cell["slices_ns"]) > 0
+            assert abs(cell["seconds"] - sum(cell["slices_ns"]) * 1e-9) < 1e-12
+
+
+@not_sanitized
+@pytest.mark.parametrize("fault, word", [("crash", "crashed"), ("hang", "timeout")])
+def test_one_that_ends_in_lockstep_leaves_the_turns_to_the_others(fault, word, tmp_path):
+    cells = lockstep(tmp_path / "out", "pair/size:64", "core", LIBDIR / f"libbad_{fault}.so", "core", ops=100000, slices=100,
+                     timeout=4 if fault == "hang" else 60)
+    assert [cell["status"] for cell in cells] == ["ok", word, "ok"], cells
+    assert len(cells[2]["slices_ns"]) == 100 and min(cells[2]["slices_ns"]) > 0
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")

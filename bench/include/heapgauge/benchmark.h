@@ -208,6 +208,11 @@ int hg_benchmark_initialize(int *argc, char **argv) __attribute__((warn_unused_r
 bool hg_benchmark_wants_exit(void);
 /* Lines put before the library's own in --help; the text is not copied. */
 void hg_benchmark_set_usage(const char *usage);
+/* Cuts the loops of benchmarks of one thread, where they ask for one iteration at a time, into `count`
+ * slices: calls between(context, i) before the i-th, from 0, and between(context, count) behind the last,
+ * with the clock of the first stopped. For measurements that take turns with another process. NULL: not. */
+void hg_benchmark_set_slices(uint64_t count, void (*between)(void *context, uint64_t index),
+                             void *context);
 /* Reports what is left in argv. Returns HG_BENCHMARK_OK iff nothing is. */
 int hg_benchmark_report_unrecognized(int argc, char **argv) __attribute__((warn_unused_result));
 /* Runs (or lists) what the flags chose and writes every report. Returns the exit status. */
@@ -242,6 +247,7 @@ struct hg_state {
     uint64_t remaining; /* iterations left before the library must be asked */
     uint64_t batch_leftover;
     uint64_t max_iterations;
+    uint64_t held_back; /* iterations of slices to come, see hg_benchmark_set_slices() */
     bool started;
     bool finished;
     bool skipped;

@@ -28,6 +28,7 @@ CELL_SECONDS, CELL_SECONDS_QUICK = 0.15, 0.05  # what the fastest backend of a w
 SLOWEST_MAX = 8  # times that, what the slowest may take, where that can be had: a round is as long as its slowest cells
 TURNS_MAX, TURNS_MAX_QUICK = 10, 5  # runs of a cell in a round, of which the fastest counts
 RUN_SECONDS_MIN = 0.015  # a shorter run is not worth its process
+SLICES, SLICES_QUICK, SLICE_SECONDS = 200, 100, 0.00025  # of a benchmark of one thread, which runs in lock-step
 PROBE_ITERATIONS = 20_000
 COUNT_ITERATIONS = 2_000
 STRIKES_MAX = 2  # a backend that failed so often on a workload is not run there again
@@ -379,28 +380,36 @@ def calibrate(folder, plan, program, out):
     """
     for workload in plan["workloads"]:
         if workload["iterations"] is None:
-            workload["iterations"], workload["turns"] = calibrated(workload, plan, program, out)
+            found = calibrated(workload, plan, program, out)
+            workload["iterations"], workload["turns"], workload["slices"] = found
     folder.write_json("plan.json", plan)
 
 
 def calibrated(workload, plan, program, out):
-    """A workload's iterations and turns, from a trial on every backend. A trace is played whole, once."""
+    """A workload's iterations, turns and slices, from a trial on every backend. A trace is played whole, once."""
     if workload["class"] == "trace":
-        return 1, 1
+        return 1, 1, 0
     probes = [probe(program, workload["spec"], entry["backend"], plan) for entry in plan["entries"]
               if entry["role"] in ("baseline", "backend") and (workload["name"], entry["name"]) not in out]
     probes = [found for found in probes if found]
     if not probes:
         say(f"plan     {workload['name']}: no backend could run it")
-        return PROBE_ITERATIONS, 1
+        return PROBE_ITERATIONS, 1, 0
     speeds = [ns for ns, _ in probes]
     around_s = stats.median([rest for _, rest in probes])
     aim, most = (CELL_SECONDS_QUICK, TURNS_MAX_QUICK) if plan["quick"] else (CELL_SECONDS, TURNS_MAX)
+    if workload["class"] == "micro" and "/real_time" not in workload["spec"]:
+        slices = SLICES_QUICK if plan["quick"] else SLICES
+        count = max(iterations_for(speeds, slices * SLICE_SECONDS), min(slices, iterations_for(speeds, aim)))
+        slices = min(slices, count)
+        say(f"plan     {workload['name']}: {count:,} iterations in {slices} slices in lock-step ({min(speeds):.1f} to "
+            f"{max(speeds):.1f} ns each)")
+        return (count, 1, slices) if slices > 2 else (count, 1, 0)
     turns = turns_for(aim, 2 * around_s, most)
     count = iterations_for(speeds, aim / turns)
     say(f"plan     {workload['name']}: {turns} turns of {count:,} iterations in a round ({min(speeds):.1f} to "
         f"{max(speeds):.1f} ns each)")
-    return count, turns
+    return count, turns, 0
 
 
 def turns_for(aim_s, run_s, most):
@@ -452,7 +461,8 @@ def cells_of_round(plan, number, out, shaky=()):
         workload = by_name[name]
         cells.append({"name": f"{name}/backend:{entry}", "label": name, "entry": entry,
                       "workload": runnable(workload["spec"]), "spec": workload["spec"], "backend": entries[entry]["backend"],
-                      "iterations": workload["iterations"]})
+                      "iterations": workload["iterations"], "slices": workload.get("slices"),
+                      "is_baseline": entry == plan["baseline"]})
     return cells
 
 

@@ -110,33 +110,100 @@ def run_round(program, number, cells, folder, timeout_s, memory_bytes, progress,
     """
     work = Path(tempfile.mkdtemp(prefix=".round-", suffix=".tmp", dir=folder))
     try:
-        named, commands = [], []
-        for position, cell in enumerate(cells):
-            command = cell_command(program, cell["workload"], cell["backend"], cell["iterations"],
-                                   timeout_s, memory_bytes, cpu)
-            commands.append(command)
-            guarded = ["timeout", f"--kill-after={GRACE_SECONDS}", f"{timeout_s + GRACE_SECONDS:g}",
-                       *command, f"--json={work / f'{position:05d}.json'}"]
-            named.append((cell["name"], shlex.join(guarded)))
+        groups, named = in_step(cells), []
+        for index, group in enumerate(groups):
+            out = work / f"{index:05d}"
+            if group[0].get("slices"):
+                out.mkdir()
+                command = lockstep_command(program, number, group, timeout_s, memory_bytes, cpu)
+            else:
+                command = command_of(program, group[0], timeout_s, memory_bytes, cpu)
+                out = f"{out}.json"
+            guarded = ["timeout", f"--kill-after={GRACE_SECONDS}", f"{timeout_s + GRACE_SECONDS:g}", *command,
+                       f"--json={out}"]
+            named.append((group[0]["name"], shlex.join(guarded)))
         before = machine.reading()
-        results = []
+        told = []
         for first in range(0, len(named), COMMANDS_MAX):
-            results += run_hyperfine(named[first:first + COMMANDS_MAX], work, progress)
+            told += run_hyperfine(named[first:first + COMMANDS_MAX], work, progress)
         after = machine.reading()
-        for position, (result, cell, command) in enumerate(zip(results, cells, commands)):
-            found, problem = read_cell(work / f"{position:05d}.json")
-            code = (result.get("exit_codes") or [None])[0]
-            if found is None:
-                status = {124: "timeout", 137: "timeout"}.get(code, "error")
-                found = {"status": status, "detail": f"heapgauge cell {problem}, exit status {code}"}
-            result.update(position=position, workload=cell["label"], entry=cell["entry"],
-                          command_line=shlex.join(publishable(command, cell["spec"])), cell=found)
-            if isinstance(found.get("backend_path"), str):
-                found["backend_path"] = machine.portable(found["backend_path"])
+        results = []
+        for index, (group, result) in enumerate(zip(groups, told)):
+            for place, cell in enumerate(group):
+                path = work / (f"{index:05d}/{place}.json" if cell.get("slices") else f"{index:05d}.json")
+                command = command_of(program, cell, timeout_s, memory_bytes, cpu)
+                results.append(result_of(dict(result), cell, path, command, len(results)))
+        settle_slices(results)
         return {"round_version": 1, "round": number, "before": before, "after": after,
                 "results": merge_turns(results)}
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def command_of(program, cell, timeout_s, memory_bytes, cpu):
+    """The command of a cell that runs by itself."""
+    return cell_command(program, cell["workload"], cell["backend"], cell["iterations"], timeout_s, memory_bytes, cpu)
+
+
+def in_step(cells):
+    """Lists of cells: those of a workload in slices together, the others each alone."""
+    groups = []
+    for cell in cells:
+        if cell.get("slices") and groups and groups[-1][0]["label"] == cell["label"]:
+            groups[-1].append(cell)
+        else:
+            groups.append([cell])
+    return groups
+
+
+def lockstep_command(program, number, group, timeout_s, memory_bytes, cpu):
+    """The command that runs cells in lock-step, as a list."""
+    first = group[0]
+    return [program, "lockstep", first["workload"], f"--ops={first['iterations']}", f"--slices={first['slices']}",
+            f"--seed={number}", f"--cpu={cpu or 0}", f"--timeout={timeout_s:g}", f"--memory={memory_bytes}",
+            *(cell["backend"] for cell in group)]
+
+
+def result_of(result, cell, path, command, position):
+    """hyperfine's record of a run with what the cell itself told."""
+    found, problem = read_cell(path)
+    code = (result.get("exit_codes") or [None])[0]
+    if found is None:
+        status = {124: "timeout", 137: "timeout"}.get(code, "error")
+        found = {"status": status, "detail": f"heapgauge cell {problem}, exit status {code}"}
+    elif cell.get("slices"):
+        result["exit_codes"] = [0]  # of this cell; the command's own is that of all of them
+    result.update(command=cell["name"], position=position, workload=cell["label"], entry=cell["entry"],
+                  command_line=shlex.join(publishable(command, cell["spec"])), cell=found)
+    if isinstance(found.get("backend_path"), str):
+        found["backend_path"] = machine.portable(found["backend_path"])
+    if cell.get("slices"):
+        result["is_reference"] = bool(cell.get("is_baseline"))
+    return result
+
+
+def settle_slices(results):
+    """The time of cells that ran in lock-step: the reference's median slice, and each other's median ratio to the
+    reference slice by slice, times the number of slices. The first slice, with all caches cold, is left out.
+
+    What disturbs the machine for longer than a slice is in both sides of a ratio; what is shorter is in few.
+    """
+    groups = {}
+    for result in results:
+        reference = result.pop("is_reference", None)
+        slices = result["cell"].pop("slices_ns", None)
+        if reference is not None and result["cell"]["status"] == "ok" and slices:
+            groups.setdefault(result["workload"], []).append((not reference, slices, result))
+    for members in groups.values():
+        members.sort(key=lambda member: member[0])  # the baseline first, where it is there
+        reference = members[0][1]
+        for _, slices, result in members:
+            ratio = statistics.median(mine / theirs for mine, theirs in zip(slices[1:], reference[1:]))
+            cell = result["cell"]
+            result["slices_ns"] = " ".join(map(str, slices))
+            cell["seconds"] = statistics.median(reference[1:]) * ratio * len(slices) * 1e-9
+            if cell.get("operations_counted"):
+                cell["ns_per_op"] = cell["seconds"] * 1e9 / cell["operations_counted"]
 
 
 def merge_turns(results):
@@ -206,6 +273,6 @@ def watch(child, work, progress):
         handle = os.pidfd_open(child.pid)
         ended.register(handle, select.POLLIN)
         while not ended.poll(1000):
-            progress(sum(1 for _ in work.glob("[0-9]*.json")))
+            progress(sum(1 for _ in work.glob("**/[0-9]*.json")))
         os.close(handle)
     child.wait()
