@@ -323,7 +323,7 @@ static const struct hg__planted rows[] = {
     {{"realloc-lost", "C51", "C51,memory", "libc", "reuse", 3,
       "a realloc that moves loses the old block"},
      install_realloc_lost},
-    {{"large-lost", "C51", "C51,memory", "libc", "reuse", 3,
+    {{"large-lost", "C51", "C51,C12,memory", "libc", "reuse", 3,
       "frees of a megabyte and more are lost"},
      install_large_lost},
     {{"fork-lock", "C54", "C54,hang", "environment", "", 4, "the child of fork sees a lock held"},
