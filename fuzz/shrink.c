@@ -378,6 +378,18 @@ static void run_passes(struct shrink *s) {
     number_slots(s);
 }
 
+/* Threads end with the stream when it is tried here; said in the stream, they do wherever it is played. */
+static size_t end_threads(hg_op *ops, size_t count, size_t capacity) {
+    bool runs[HG_FUZZ_THREADS_MAX] = {false};
+    for (size_t i = 0; i < count; i++)
+        runs[ops[i].thread % HG_FUZZ_THREADS_MAX] = ops[i].kind != HG_OP_THREAD_END;
+    for (uint16_t thread = 1; thread < HG_FUZZ_THREADS_MAX && count < capacity; thread++)
+        if (runs[thread])
+            ops[count++] =
+                (hg_op){.kind = HG_OP_THREAD_END, .thread = thread, .slot = HG_SLOT_NONE};
+    return count;
+}
+
 size_t hg_fuzz_shrink(struct hg_fuzz_session *session, hg_op *ops, size_t count, const char *item,
                       double seconds, struct hg_trial *trial, uint64_t *trials) {
     struct shrink s = {
@@ -417,6 +429,8 @@ size_t hg_fuzz_shrink(struct hg_fuzz_session *session, hg_op *ops, size_t count,
     if (s.live)
         run_passes(&s);
     *trials += s.trials;
+    if (s.best.finding.op_index == UINT64_MAX)
+        s.count = end_threads(ops, s.count, count);
     hg_fuzz_try(session, ops, s.count, s.timeout_s, trial); /* with its last slot numbers */
     if (strcmp(trial->item, item) != 0)
         *trial = s.best;
