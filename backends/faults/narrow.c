@@ -141,6 +141,17 @@ static bool install_calloc_exact(hg_backend *backend) {
     return true;
 }
 
+/* The size is kept in 32 bits. */
+static void *short_malloc(size_t size) {
+    return hg__inner->libc.malloc(size > UINT32_MAX && size < (size_t)1 << 40 ? (uint32_t)size
+                                                                              : size);
+}
+
+static bool install_size_32_bits(hg_backend *backend) {
+    backend->libc.malloc = short_malloc;
+    return true;
+}
+
 /* Rounding up to 2 MiB wraps, long after the sum with the alignment was checked. */
 static void *huge_malloc(size_t size) {
     size_t mask = ((size_t)2 << 20) - 1;
@@ -253,6 +264,9 @@ static const struct hg__planted rows[] = {
      install_page_class},
     {{"calloc-exact", "C18", "C18", "libc", "", 3, "calloc takes a product of exactly 2^64 for 0"},
      install_calloc_exact},
+    {{"size-32-bits", "C40", "C40,C4,C5,crash", "libc", "", 3,
+      "malloc keeps the low 32 bits of the size"},
+     install_size_32_bits},
     {{"huge-rounding", "C15", "C11", "libc", "", 3, "rounding up to 2 MiB wraps"},
      install_huge_rounding},
     {{"realloc-null", "C21", "C40", "libc", "", 2,

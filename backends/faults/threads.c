@@ -117,6 +117,31 @@ static bool install_thread_end_wipes(hg_backend *backend) {
     return pthread_key_create(&wipe_key, wipe) == 0;
 }
 
+/* ---- a thread's last allocations ---- */
+
+/* The thread's cache is torn down by its destructor; another destructor that runs later finds none. */
+static pthread_key_t cache_key;
+static _Thread_local bool cache_gone;
+
+static void tear_down(void *argument) {
+    (void)argument;
+    cache_gone = true;
+}
+
+static void *malloc_by_cache(size_t size) {
+    if (cache_gone) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    pthread_setspecific(cache_key, &cache_gone);
+    return hg__inner->libc.malloc(size);
+}
+
+static bool install_cache_torn_down(hg_backend *backend) {
+    backend->libc.malloc = malloc_by_cache;
+    return pthread_key_create(&cache_key, tear_down) == 0;
+}
+
 /* ---- races: only threads that run at once ---- */
 
 /* A shared list of one size, whose head is read and written in two steps. */
@@ -167,6 +192,9 @@ static bool install_fork_amid(hg_backend *backend) {
 }
 
 static const struct hg__planted rows[] = {
+    {{"cache-torn-down", "C53", "C12", "threads", "threads", 4,
+      "a destructor that allocates after the allocator's own is refused"},
+     install_cache_torn_down},
     {{"racy-list", "C10", "C7,C22,C52,C17,crash,hang", "parallel", "parallel", 4,
       "a shared free list is popped in two steps"},
      install_racy_list},

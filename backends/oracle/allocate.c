@@ -123,7 +123,7 @@ bool hg__oracle_allocate(hg_oracle *oracle, const hg_op *op) {
         hg__broken(oracle, "C9", 'Q', "a call that succeeded set errno to %d", call.error))
         return true;
     if (op->slot == HG_SLOT_NONE) {
-        if (hg__block_misaligned(oracle, &block))
+        if (hg__unkept_is_wrong(oracle, &block))
             return true;
         hg__free_block(oracle->backend, &block);
         return false;

@@ -222,6 +222,17 @@ bool hg__admit(hg_oracle *oracle, uint32_t slot, const struct hg__block *granted
     return false;
 }
 
+bool hg__unkept_is_wrong(hg_oracle *oracle, const struct hg__block *granted) {
+    struct hg__block block = *granted;
+    size_t extent = block.size ? block.size : 1;
+    if (hg__block_misaligned(oracle, &block) || over_harness(oracle, &block, extent) ||
+        ask_usable(oracle, &block) || overlapping(oracle, HG_SLOT_NONE, &block, extent))
+        return true;
+    if (block.size > 0 && oracle->page_credit == UINT64_MAX)
+        ((volatile unsigned char *)block.ptr)[block.size - 1] = 1;
+    return false;
+}
+
 /* Takes a block out of the books before it is freed. */
 void hg__dismiss(hg_oracle *oracle, uint32_t slot) {
     struct hg__block *block = &oracle->blocks[slot];

@@ -113,7 +113,7 @@ static bool allocate(hg_oracle *oracle, const hg_op *op) {
                           (unsigned long long)op->size);
     oracle->counts.succeeded++;
     if (op->slot == HG_SLOT_NONE) {
-        bool ends = hg__block_misaligned(oracle, &block);
+        bool ends = hg__unkept_is_wrong(oracle, &block);
         hg__native_free_block(oracle->backend, &block);
         return ends;
     }

@@ -142,6 +142,9 @@ bool hg__block_misaligned(hg_oracle *oracle, const struct hg__block *block);
 bool hg__usable_changed(hg_oracle *oracle, const struct hg__block *block);
 /* Takes a granted block into the books: alignment, overlap, then its pattern. */
 bool hg__admit(hg_oracle *oracle, uint32_t slot, const struct hg__block *granted, bool zeroed);
+/* A block that is handed back at once, too large to be filled: as hg__admit, but only its last byte is
+ * written, where a size that was cut short ends the process. */
+bool hg__unkept_is_wrong(hg_oracle *oracle, const struct hg__block *granted);
 /* Takes a block out of the books before it is freed. */
 void hg__dismiss(hg_oracle *oracle, uint32_t slot);
 

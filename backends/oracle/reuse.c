@@ -36,6 +36,7 @@ struct reuse {
     size_t new_pages;
     void *blocks[REUSE_BLOCKS_MAX];
     size_t count;
+    hg_layout layout; /* of the blocks in hand */
 };
 
 static void meet_page(struct reuse *reuse, uint64_t page) {
@@ -51,17 +52,43 @@ static void meet_page(struct reuse *reuse, uint64_t page) {
     }
 }
 
+static void free_block(const struct reuse *reuse, void *ptr) {
+    if (reuse->backend->libc.malloc)
+        reuse->backend->libc.free(ptr);
+    else
+        reuse->backend->layout.dealloc(reuse->backend, ptr, reuse->layout);
+}
+
 static void *free_blocks(void *argument) {
     struct reuse *reuse = argument;
     for (size_t parity = 0; parity < 2;
          parity++) /* every other one first: neighbours must coalesce */
         for (size_t i = parity; i < reuse->count; i += 2)
-            reuse->backend->libc.free(reuse->blocks[i]);
+            free_block(reuse, reuse->blocks[i]);
     return NULL;
 }
 
-static void *allocate(const struct hg_libc_face *libc, size_t size, enum way way) {
+static hg_layout layout_of(size_t size, enum way way) {
+    return (hg_layout){size, way == BY_ALIGNED ? 256 : 16};
+}
+
+/* For a backend without a libc face. */
+static void *allocate_layout(const hg_backend *backend, size_t size, enum way way) {
+    if (way != BY_REALLOC || !backend->layout.realloc)
+        return backend->layout.alloc(backend, layout_of(size, way));
+    hg_layout small = layout_of(size / 3, way);
+    void *ptr = backend->layout.alloc(backend, small);
+    void *grown = ptr ? backend->layout.realloc(backend, ptr, small, size) : NULL;
+    if (ptr && !grown)
+        backend->layout.dealloc(backend, ptr, small);
+    return grown;
+}
+
+static void *allocate(const hg_backend *backend, size_t size, enum way way) {
+    const struct hg_libc_face *libc = &backend->libc;
     void *ptr = NULL;
+    if (!libc->malloc)
+        return allocate_layout(backend, size, way);
     if (way == BY_ALIGNED && libc->posix_memalign)
         return libc->posix_memalign(&ptr, 256, size) == 0 ? ptr : NULL;
     if (way == BY_ALIGNED && libc->aligned_alloc)
@@ -79,9 +106,10 @@ static void *allocate(const struct hg_libc_face *libc, size_t size, enum way way
 static bool reuse_round(struct reuse *reuse, bool across_threads) {
     for (size_t phase = 0; phase < REUSE_PHASES; phase++) {
         reuse->count = 0;
+        reuse->layout = layout_of(reuse_phases[phase].size, reuse_phases[phase].way);
         while (reuse->count < reuse_phases[phase].count) {
             unsigned char *ptr =
-                allocate(&reuse->backend->libc, reuse_phases[phase].size, reuse_phases[phase].way);
+                allocate(reuse->backend, reuse_phases[phase].size, reuse_phases[phase].way);
             if (!ptr)
                 break;
             *ptr = 1;
@@ -101,7 +129,8 @@ static bool reuse_round(struct reuse *reuse, bool across_threads) {
 
 enum hg_status hg_oracle_check_reuse(hg_oracle *oracle, bool across_threads) {
     const hg_backend *backend = oracle->backend;
-    if (!backend->facts.frees || !backend->libc.malloc || !backend->libc.free)
+    if (!backend->facts.frees || (backend->libc.malloc && !backend->libc.free) ||
+        (!backend->libc.malloc && (!backend->layout.alloc || !backend->layout.dealloc)))
         return HG_OK;
     struct reuse *reuse = hg__map_bytes(sizeof *reuse);
     uint64_t *pages = hg__map_bytes(REUSE_PAGES * sizeof *pages);
