@@ -114,10 +114,10 @@ static void allocate_libc(hg_generator *g, hg_op *op) {
 
 /* Arguments that must be refused, for an empty slot. */
 static void allocate_hostile(hg_generator *g, hg_op *op) {
-    static const uint64_t sizes[] = {UINT64_MAX,        UINT64_MAX - 15,
-                                     UINT64_MAX - 64,   UINT64_MAX - 4095,
-                                     UINT64_C(1) << 63, (UINT64_C(1) << 63) + 64};
-    uint64_t huge = sizes[random_below(g, 6)];
+    static const uint64_t sizes[] = {
+        UINT64_MAX,        UINT64_MAX - 15,          UINT64_MAX - 64,         UINT64_MAX - 4095,
+        UINT64_C(1) << 63, (UINT64_C(1) << 63) + 64, (UINT64_C(1) << 32) + 64};
+    uint64_t huge = sizes[random_below(g, 7)];
     switch (random_below(g, 7)) {
     case 0:
         op->kind = one_in(g, 4) ? HG_OP_PVALLOC : HG_OP_MALLOC;
