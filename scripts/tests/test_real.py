@@ -57,6 +57,18 @@ def test_rounds_follow_the_published_schema(real):
         assert cell["operations_asked"] == cell["operations_counted"]
 
 
+def test_a_setting_has_the_facts_of_its_library(real):
+    """A backend with tunables is no registered name; what served it must be told all the same."""
+    done = subprocess.run([PROGRAM, "compare", "pair/size:64", "--backends=system,core:no-such=1", "--quick", "--rounds=1",
+                           "-o", "set"], cwd=real.folder, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    done = subprocess.run([PROGRAM, "compare", "pair/size:64", "--backends=system,count:core", "--quick", "--rounds=1", "--no-curves",
+                           "-o", "set"], cwd=real.folder, capture_output=True, text=True, timeout=200)
+    assert done.returncode in (0, 1), done.stderr
+    served = {b["name"]: b for b in real.read("backends.json", "set")}
+    assert len(served["count:core"]["sha256"]) == 64
+
+
 def test_memory_of_a_trace_is_measured(real):
     footprint = real.cell("json", "system")["footprint"]
     assert footprint and 0.9 < footprint["median"] < 3

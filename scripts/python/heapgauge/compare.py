@@ -110,12 +110,32 @@ def program_path():
 
 def known_backends(program):
     """name -> facts, from `heapgauge backends --json`."""
-    done = subprocess.run([program, "backends", "--json"], capture_output=True, text=True, timeout=60,
+    return {b["name"]: b for b in list_backends(program)}
+
+
+def learn(program, known, plan):
+    """`known` and, of the plan's backends that are not registered names (paths, settings of tunables), what the program
+    says of each: which file serves it, with its checksum. Trouble for one that can't be opened."""
+    found = dict(known)
+    for entry in plan["entries"]:
+        if entry["backend"] not in found:
+            listed = list_backends(program, entry["backend"])
+            if len(listed) == 1:
+                if listed[0].get("available") is False:
+                    raise Trouble(listed[0].get("why") or f"{entry['backend']}: can't be opened")
+                found[entry["backend"]] = listed[0]
+    return found
+
+
+def list_backends(program, *specs):
+    """The facts that `heapgauge backends --json` lists; Trouble if it lists nothing that can be read."""
+    done = subprocess.run([program, "backends", "--json", *specs], capture_output=True, text=True, timeout=60,
                           stdin=subprocess.DEVNULL)
     try:
         listed = store.parse_json(done.stdout)["backends"]
-        return {b["name"]: b for b in listed}
-    except (ValueError, KeyError, TypeError):
+        assert all(isinstance(b["name"], str) for b in listed)
+        return listed
+    except (ValueError, KeyError, TypeError, AssertionError):
         raise Trouble(f"`heapgauge backends --json` gave no list (exit status {done.returncode}): "
                       f"{done.stderr.strip()}") from None
 
@@ -605,6 +625,7 @@ def main(argv):
         raise Trouble(f"{output}: no run to resume here")
     known = known_backends(program)
     plan = resume_plan(folder, options, program) if resuming else make_plan(options, program, known)
+    known = learn(program, known, plan)
     folder.create()
     folder.lock()
     backends = served_by(known, plan)

@@ -126,7 +126,7 @@ def run_block(grid, number, program):
     folder.create()
     folder.lock()
     plan = begin(grid, number, folder)
-    known = compare.known_backends(program)
+    known = compare.learn(program, compare.known_backends(program), plan)
     require_same(folder, plan, program, known)
     out, counts = compare.excluded(folder.read_json("verdicts.json"), folder.read_json("counts.json"))
     before, rounds_before = machine.reading(), len(folder.read_rounds())
@@ -159,6 +159,7 @@ def plan_new(grid, options, program):
     known = compare.known_backends(program)
     plan = compare.make_plan(options, program, known)
     plan["rounds"] = options.rounds or ROUNDS_A_BLOCK
+    known = compare.learn(program, known, plan)
     grid.base.create()
     grid.base.lock()
     grid.base.write_json("plan.json", plan)
