@@ -1,6 +1,7 @@
 #include "command.h"
 
 #include "../latency/latency.h"
+#include "overheads.h"
 #include "workload.h"
 
 #include <stdio.h>
@@ -19,6 +20,7 @@ static const char usage[] =
     "  --latency_out=DIR   with --latency: a .hgrm file for each of them, as HdrHistogram writes it\n"
     "  --open_loop=RATE    with --latency: churn, RATE replacements a second, each timed from when it was due\n"
     "  --scaling           cost against threads, live blocks and bytes, with exponents; with --help: more\n"
+    "  --overheads         what loop, call through a pointer and clock cost here, as JSON\n"
     "  --instructions      instructions, system calls and page faults per operation (valgrind, strace)\n";
 
 /* Two thirds of a minute for a backend at most. */
@@ -72,9 +74,31 @@ static int list_workloads(void) {
     return HG_EXIT_OK;
 }
 
+static void add_ns(const char *key, double ns) {
+    char text[32];
+    snprintf(text, sizeof text, "%.2f", ns);
+    hg_benchmark_add_context(key, text);
+}
+
+static void add_overheads(void) {
+    struct hg_overheads costs = hg_overheads_measure();
+    add_ns("loop_ns", costs.loop_ns);
+    add_ns("dispatch_ns", costs.dispatch_ns);
+    add_ns("timer_overhead_ns", costs.timer_ns);
+}
+
+/* For heapgauge compare: its context holds them as well. */
+static int print_overheads(void) {
+    struct hg_overheads costs = hg_overheads_measure();
+    printf("{\"loop_ns\": \"%.2f\", \"dispatch_ns\": \"%.2f\", \"timer_overhead_ns\": \"%.2f\"}\n",
+           costs.loop_ns, costs.dispatch_ns, costs.timer_ns);
+    return HG_EXIT_OK;
+}
+
 static int run_benchmarks(const struct options *options, int argc, char **argv) {
     hg_benchmark_set_usage(usage);
     hg_benchmark_add_context("harness", "heapgauge " HG_VERSION);
+    add_overheads();
     int status = hg_benchmark_initialize(&argc, argv);
     if (status != HG_BENCHMARK_OK || hg_benchmark_wants_exit())
         return status;
@@ -136,6 +160,8 @@ int hg_cmd_bench(int argc, char **argv) {
         argv[0] = (char[]){"scaling"};
         return hg_run_python("scaling", NULL, argc, argv);
     }
+    if (hg_take_word(&argc, argv, "--overheads"))
+        return print_overheads();
     struct options options = {.latency.backends = "core,system"};
     char **words = calloc((size_t)argc + 3, sizeof *words), **rest = words;
     if (!words)

@@ -256,6 +256,13 @@ def test_curves_agree_with_the_totals(trace):
     assert rows == {(None, None): 40000, ("malloc", None): 20000, ("free", None): 20000, ("malloc", 64): 20000}
 
 
+def test_what_the_harness_costs_is_in_the_context():
+    told = json.loads(run("bench", "--overheads").stdout)
+    assert set(told) == {"loop_ns", "dispatch_ns", "timer_overhead_ns"} and all(float(v) >= 0 for v in told.values())
+    done = run("bench", "--backend=core", "--benchmark_filter=pair/.*size:64$", "--benchmark_min_time=1x", "--benchmark_format=json")
+    assert set(told) <= set(json.loads(done.stdout)["context"])
+
+
 def lockstep(folder, workload, *backends, ops=1000, slices=7, timeout=60):
     """The cells of a run in lock-step."""
     folder.mkdir()

@@ -552,6 +552,7 @@ def write_context(folder, program, known, plan, before, rounds_before, rounds, *
     after = machine.reading()
     facts = machine.facts(program, machine.REPOSITORY)
     facts["cmdline"] = plan["command"]
+    facts.update(overheads(program))
     facts["seed"] = str(plan["seed"])
     facts["host_name"] = socket.gethostname()
     facts.update({key: value for key, value in more.items() if value is not None})
@@ -564,6 +565,14 @@ def write_context(folder, program, known, plan, before, rounds_before, rounds, *
     context["sessions"].append({"before": before, "after": after, "rounds_before": rounds_before,
                                 "rounds_after": len(rounds)})
     folder.write_json("context.json", context)
+
+
+def overheads(program):
+    """What loop, call through a pointer and clock cost here: name -> ns as text."""
+    try:
+        return {str(k): str(v) for k, v in store.parse_json(machine.output_of(program, "bench", "--overheads") or "{}").items()}
+    except (ValueError, AttributeError):
+        return {}
 
 
 def served_by(known, plan):
