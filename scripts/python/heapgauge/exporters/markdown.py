@@ -156,7 +156,7 @@ def reading_guide(model):
         f"Time / {base}: median over rounds of the ratio within a round, with its exact "
         f"{model['confidence']:.0%} interval; below 1 is faster. faster and slower are proven (Holm-adjusted, "
         f"beyond the noise floor); equivalent is within ±{model['equivalence_margin']:.0%}; inconclusive is "
-        "neither.\nAllocator's share: time not spent by the harness itself, measured with a backend that only "
-        "bumps a pointer.\nrss / live: resident memory over bytes requested, at the moment most was live, idle "
+        "neither.\nAllocator's share: time not spent by the harness itself, measured with a backend that "
+        "does nothing (a lower bound, its two calls included).\nrss / live: resident memory over bytes requested, at the moment most was live, idle "
         "process subtracted; empty where too little was live to say.\n"
         f"Made by `{model['command']}`; raw data in rounds/, every number in results.json.\n")
