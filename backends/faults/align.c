@@ -199,7 +199,7 @@ static const struct hg__planted rows[] = {
      install_align_page},
     {{"align-huge-page", "C1", "C30", "libc", "", 2, "an alignment above 2 MiB is served as 2 MiB"},
      install_align_huge_page},
-    {{"kernel-no-pad", "C76", "C65", "layout", "", 2,
+    {{"kernel-no-pad", "C76", "C65,C68", "layout", "", 2,
       "size rounded to a power of two without padding the layout first"},
      install_kernel_no_pad},
     {{"layout-realloc-align", "C68", "C68", "layout", "", 2,
@@ -211,7 +211,7 @@ static const struct hg__planted rows[] = {
     {{"malloc-eight", "C2", "C2", "libc", "", 1, "malloc of 16 to 64 bytes is aligned to 8"},
      install_malloc_eight},
     {{"calloc-eight", "C20", "C20", "libc", "", 1, "calloc is aligned to 8"}, install_calloc_eight},
-    {{"small-align-refused", "C30", "C30", "libc", "", 1,
+    {{"small-align-refused", "C30", "C30,C13", "libc", "", 1,
       "aligned_alloc refuses alignments 1, 2 and 4"},
      install_small_align_refused},
 };

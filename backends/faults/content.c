@@ -219,7 +219,7 @@ static const struct hg__planted rows[] = {
     {{"grow-in-place", "C4", "C4,C5,C7,C41", "libc", "", 3,
       "realloc grows up to 64 bytes in place over whatever follows"},
      install_grow_in_place},
-    {{"double-insert", "C4", "C4,C7,C41,C22,crash", "libc", "", 3,
+    {{"double-insert", "C4", "C4,C5,C8,C7,C41,C22,crash", "libc", "", 3,
       "a freed block enters the free list twice"},
      install_double_insert},
     {{"rare-overlap", "C4", "C4,C7,C41", "libc", "long", 4,

@@ -331,7 +331,7 @@ static const struct hg__planted rows[] = {
     {{"shortage-aborts", "C14", "crash", "environment", "shortage", 3,
       "lack of memory ends the process"},
      install_shortage_aborts},
-    {{"shortage-realloc", "C23", "C23,C7,C41,C68", "environment", "shortage", 4,
+    {{"shortage-realloc", "C23", "C23,C54,C7,C41,C68", "environment", "shortage", 4,
       "realloc damages its block when memory is short"},
      install_shortage_realloc},
     {{"shortage-lasts", "C16", "C12", "environment", "shortage", 4,

@@ -368,7 +368,7 @@ static const struct hg__planted rows[] = {
     {{"page-edge", "C7", "C7,C41,C22", "libc", "", 3,
       "the last byte of a block that ends with its page is overwritten"},
      install_page_edge},
-    {{"purge-then-dirty", "C17", "C17", "environment", "", 4,
+    {{"purge-then-dirty", "C17", "C17,C54", "environment", "", 4,
       "calloc after a purge trusts pages that were not purged"},
      install_purge_then_dirty},
     {{"third-failure", "C12", "C12", "libc", "", 3,

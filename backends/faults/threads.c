@@ -204,7 +204,7 @@ static const struct hg__planted rows[] = {
     {{"remote-free-lost", "C52", "C52", "threads", "threads", 4,
       "what another thread frees is lost"},
      install_remote_free_lost},
-    {{"remote-free-twice", "C52", "C4,C7,C41,C22,crash", "threads", "threads", 4,
+    {{"remote-free-twice", "C52", "C4,C5,C8,C7,C41,C22,crash", "threads", "threads", 4,
       "what another thread frees is on two free lists"},
      install_remote_free_twice},
     {{"thread-end-wipes", "C52", "C7,C41,C22", "threads", "threads", 4,
