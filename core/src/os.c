@@ -47,7 +47,7 @@ void *hg__os_quiet_address(unsigned attempt) {
     /* Between programs, which lie below 1 TiB or from 0x55 << 40 on, and libraries, from 0x7e << 40.
      * 2 GiB apart, by chance. */
     uintptr_t chance = (uintptr_t)seed[1] << 6 | (seed[2] & 63);
-    return (void *)(((uintptr_t)(0x10 + attempt) << 40) + (chance << 31));
+    return (void *)(uintptr_t)(((uint64_t)(0x10 + attempt) << 40) + ((uint64_t)chance << 31));
 }
 
 int hg__os_map_at(void *address, size_t size) {

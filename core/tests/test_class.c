@@ -53,7 +53,11 @@ static void test_geometry(void **state) {
 
 /* ---- layouts, against a model in wider integers ---- */
 
+#if SIZE_MAX == UINT32_MAX
+typedef uint64_t wide;
+#else
 typedef unsigned __int128 wide;
+#endif
 
 static bool model_valid(wide size, wide align) {
     if (align == 0 || (align & (align - 1)) != 0)
