@@ -223,8 +223,11 @@ bool hg__admit(hg_oracle *oracle, uint32_t slot, const struct hg__block *granted
 }
 
 bool hg__unkept_is_wrong(hg_oracle *oracle, const struct hg__block *granted) {
+    enum {
+        LOOKED_AT_BYTES = 1 << 20
+    }; /* of a block of terabytes, for what lives near its beginning */
     struct hg__block block = *granted;
-    size_t extent = block.size ? block.size : 1;
+    size_t extent = block.size < LOOKED_AT_BYTES ? block.size + !block.size : LOOKED_AT_BYTES;
     if (hg__block_misaligned(oracle, &block) || over_harness(oracle, &block, extent) ||
         ask_usable(oracle, &block) || overlapping(oracle, HG_SLOT_NONE, &block, extent))
         return true;

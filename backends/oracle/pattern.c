@@ -98,7 +98,7 @@ static size_t edge_step(size_t size) {
 /* Small blocks are looked at whole; larger ones where their seed's lowest bit says so, since what is lost
  * inside a page is seen by nothing else. */
 static bool is_whole(size_t size, uint64_t seed) {
-    enum { LARGE_WHOLE_BYTES = 4 << 20 };
+    enum { LARGE_WHOLE_BYTES = 1 << 20 };
     return size <= WHOLE_BYTES || (size <= LARGE_WHOLE_BYTES && seed & 1);
 }
 
