@@ -1,8 +1,7 @@
 /* Planted faults. Alignment: too little of it, too much taken for granted, none of it checked. */
 #include "faults_private.h"
 
-/* A block of the inner backend that is aligned to exactly half of what was asked. */
-static void *half_aligned(size_t align, size_t size) {
+void *hg__half_aligned(size_t align, size_t size) {
     if (align < 32 || !hg__is_power_of_two(align) || size > PTRDIFF_MAX - 2 * align)
         return hg__inner->libc.aligned_alloc(align, size);
     char *real = hg__inner->libc.aligned_alloc(align, (size / align + 2) * align);
@@ -25,7 +24,7 @@ static void *half_aligned_layout(const hg_backend *self, hg_layout layout) {
 }
 
 static bool install_align_mask(hg_backend *backend) {
-    hg__install_aligned(backend, half_aligned);
+    hg__install_aligned(backend, hg__half_aligned);
     backend->layout.alloc = half_aligned_layout;
     return hg__keep_book(backend);
 }

@@ -61,6 +61,10 @@ void hg__booked_dealloc(const hg_backend *self, void *ptr, hg_layout layout);
 void *hg__booked_layout_realloc(const hg_backend *self, void *ptr, hg_layout layout,
                                 size_t new_size);
 
+/* A block of the inner backend that is aligned to exactly half of what was asked, from 32 up (align.c).
+ * Needs the book. */
+void *hg__half_aligned(size_t align, size_t size);
+
 /* Routes every aligned entry point of the libc face to one function. */
 void hg__install_aligned(hg_backend *backend, void *(*function)(size_t align, size_t size));
 

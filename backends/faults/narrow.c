@@ -1,15 +1,6 @@
 /* Planted faults. Right but for a narrow range: one alignment, one size, one function, one product. */
 #include "faults_private.h"
 
-/* A block of the inner backend aligned to exactly half of what was asked. */
-static void *half_aligned(size_t align, size_t size) {
-    char *real = hg__inner->libc.aligned_alloc(align, (size / align + 2) * align);
-    if (!real)
-        return NULL;
-    hg__book_add(real + align / 2, real, (hg_layout){size + align, align}, size);
-    return real + align / 2;
-}
-
 /* ---- sizes within 16 of a power of two, alignments from 64 up ---- */
 
 static void *near_power(size_t align, size_t size) {
@@ -18,7 +9,7 @@ static void *near_power(size_t align, size_t size) {
         return hg__inner->libc.aligned_alloc(align, size);
     size_t power = (size_t)1 << (63 - __builtin_clzll(size + 16));
     return size + 16 >= power && size < power && size % align != 0
-               ? half_aligned(align, size)
+               ? hg__half_aligned(align, size)
                : hg__inner->libc.aligned_alloc(align, size);
 }
 
@@ -31,7 +22,7 @@ static bool install_near_power(hg_backend *backend) {
 
 static void *page_memalign(size_t align, size_t size) {
     return align == 4096 && size && size % 4096 == 0 && size < 1 << 24
-               ? half_aligned(align, size)
+               ? hg__half_aligned(align, size)
                : hg__inner->libc.memalign(align, size);
 }
 
