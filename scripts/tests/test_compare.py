@@ -305,8 +305,8 @@ def test_a_benchmarks_count_is_calibrated_and_a_trace_is_played_whole(bench):
     bench.run("compare", "alpha.hgt", "pair/size:64", "--backends=system,core", "--quick", "--rounds=1", "-o", "out")
     iterations = {w["name"]: w["iterations"] for w in bench.read("plan.json")["workloads"]}
     assert iterations["alpha"] == 1
-    # 50 ms on the fastest, which takes 40 ns for an iteration of two operations.
-    assert iterations["pair/size:64"] == pytest.approx(0.05e9 / 40, rel=0.1)
+    # 100 slices of a quarter of a millisecond on the fastest, which takes 40 ns for an iteration of two operations.
+    assert iterations["pair/size:64"] == pytest.approx(100 * 0.25e6 / 40, rel=0.1)
 
 
 def test_an_unavailable_backend_is_listed_with_its_package(bench):
