@@ -140,8 +140,9 @@ uint64_t hg__os_now_ms(void) {
 }
 
 unsigned hg__os_cpu_count(void) {
-    /* sysconf reads files and may allocate; this is one system call. */
-    unsigned long mask[1024 / 8 / sizeof(unsigned long)];
+    /* sysconf reads files and may allocate; this is one system call, whose writing
+     * MemorySanitizer does not see. */
+    unsigned long mask[1024 / 8 / sizeof(unsigned long)] = {0};
     long size = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
     unsigned count = 0;
     for (long i = 0; i < size / (long)sizeof mask[0]; i++)
