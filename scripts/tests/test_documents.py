@@ -27,7 +27,7 @@ def scratch(folder):
     for name in ("scripts", "core", "backends", "bench", "fuzz", "CMakeLists.txt", "CMakePresets.json"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "results").mkdir()
-    for name in ("traces", "ci-machine", "schema"):
+    for name in ("traces", "published", "schema"):
         (folder / "results" / name).symlink_to(ROOT / "results" / name)
     (folder / "build").mkdir()
     for preset in ("release", "dev"):
