@@ -125,8 +125,19 @@ def synthetic_curves(backend):
                           "rss_bytes": [1 << 20, 2 << 20]}}
 
 
+def synthetic_scaling(backends):
+    """scaling.json: blocks cost as their square root, threads perfect on two processors and then not."""
+    from heapgauge import scaling
+    tables = {"blocks": {x: {n: x**0.5 * (1 + n / 1000) for n in range(6)} for x in (100, 1000, 10000)},
+              "threads": {x: {n: 10.0 * max(1, x / 2) for n in range(6)} for x in (1, 2, 3, 4)}}
+    axes = scaling.axes(True, 2)
+    return {"scaling_version": 1, "created": "2026-01-01T00:00:00+00:00", "processors": 2, "rounds": 6, "context": {}, "troubles": [],
+            "curves": [scaling.curve(name, axes[name], b, {x: {n: (i + 1) * y for n, y in ys.items()} for x, ys in table.items()}, 2)
+                       for name, table in tables.items() for i, b in enumerate(backends)]}
+
+
 def publish_synthetic(path, workloads=("w",), backends=("core", "mimalloc"), rounds=12, detail="", latency=False, crash=None,
-                      seed=0, created="2026-01-01T00:00:00+00:00", slower=None, cpu="made up"):
+                      seed=0, created="2026-01-01T00:00:00+00:00", slower=None, cpu="made up", scaling=False):
     """Writes a whole results folder of made-up rounds, publishes it and returns its page."""
     from heapgauge import report, store
     seconds = {"system": 0.1, "system#aa": 0.1, **{b: 0.04 + 0.03 * i for i, b in enumerate(backends)}, "null": 0.01}
@@ -149,5 +160,7 @@ def publish_synthetic(path, workloads=("w",), backends=("core", "mimalloc"), rou
     for index, workload in enumerate(workloads if latency else []):
         folder.write_json(f"curves/{index + 1:03d}.json", {"curves_version": 1, "workload": workload, "cells": [
             synthetic_curves(name) for name in seconds if name not in ("system#aa", "null")]})
+    if scaling:
+        folder.write_json("scaling.json", synthetic_scaling([n for n in seconds if "#" not in n]))
     report.publish(folder)
     return (Path(path) / "report.html").read_text()

@@ -39,6 +39,21 @@ def test_they_can_be_added_to_a_run_that_ended(bench):
     assert len(bench.read("frag.json")) == 6
 
 
+def test_scaling_is_measured_once_and_shown(bench):
+    bench.config = {"noise": 0.001}
+    status, out, err = bench.compare("--scaling", "--rounds=6")
+    assert status == 0, err
+    told, results = bench.read("scaling.json"), bench.read("results.json")
+    jsonschema.validate(told, json.loads((ROOT / "results/schema/scaling.schema.json").read_text()))
+    jsonschema.validate(results, json.loads((ROOT / "results/schema/results.schema.json").read_text()))
+    assert results["scaling"]["curves"] == told["curves"]
+    assert {c["backend"] for c in told["curves"]} == {"system", "core", "mimalloc", "null"}
+    assert re.search(r"\| live blocks +\| core +\| +30.\d at 100 +\| +30.\d at 100,000", out) and "null" not in out.split("Scaling")[1]
+    assert (bench.folder / "out/figures/growth.svg").exists() and "scaling.json" in (bench.folder / "out/SHA256SUMS").read_text()
+    before = (bench.folder / "out/scaling.json").read_bytes()
+    assert bench.compare("--resume", "--rounds=7")[0] == 0 and (bench.folder / "out/scaling.json").read_bytes() == before
+
+
 def test_a_backend_that_dies_there_is_told(bench):
     bench.config = {"noise": 0.001, "fault": {"frag on core": "dies"}}
     status, out, err = bench.compare("--frag", "--rounds=6")

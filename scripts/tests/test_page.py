@@ -211,6 +211,54 @@ def test_charts_show_the_tables_numbers(page, measured):
 
 
 @needs_browser
+def test_scaling_curves_with_their_exponents(chrome, tmp_path):
+    """The lines are those of scaling.json, exponents stand in the table, what is oversubscribed is shaded, the choice is linked."""
+    publish_synthetic(tmp_path / "grown", workloads=("larson/threads:1", "larson/threads:2"), scaling=True)
+    told = json.loads((tmp_path / "grown/scaling.json").read_text())["curves"]
+    page = Page(chrome, tmp_path / "grown")
+    choices = [o.get_attribute("value") for o in Select(page.driver.find_element(By.ID, "scaling-workload")).options]
+    assert choices == ["blocks", "threads", "larson"]
+    for name in ("blocks", "threads"):
+        page.choose("scaling-workload", name)
+        lines = page.driver.execute_script("return charts['scaling-chart'].data.datasets.map(s => [s.label, s.data.map(p => [p.x, p.y])])")
+        want = [c for c in told if c["name"] == name]
+        assert lines == [["harness" if c["role"] == "harness" else c["backend"],
+                          [[p["x"], p["ns_per_op"]] for p in c["points"]]] for c in want]
+        beyond = page.driver.execute_script("return charts['scaling-chart'].options.beyond ?? null")
+        assert beyond == (2 if name == "threads" else None)
+        shown = page.driver.find_element(By.ID, "scaling-table").text.split("\n")
+        assert all(f"{c['fit']['exponent']:.3f} [" in line for c, line in zip(want, shown[1:], strict=True))
+    assert "scaling=threads" in page.hash
+    again = Page(chrome, tmp_path / "grown", page.hash)
+    assert "more than processors" not in again.driver.find_element(By.ID, "scaling").text
+    assert again.driver.find_element(By.ID, "scaling-workload").get_attribute("value") == "threads"
+    again.click('#backends input[value="core"]')
+    assert "core" not in again.driver.find_element(By.ID, "scaling-table").text
+    again.choose("scaling-workload", "larson")
+    assert not again.driver.find_element(By.ID, "scaling-table").is_displayed() and not again.complaints()
+
+
+@needs_browser
+def test_a_bar_that_is_cut_says_so(chrome, tmp_path):
+    """One ratio far beyond the others leaves room for them, and has an arrow at the edge instead of a dot."""
+    publish_synthetic(tmp_path / "far", workloads=[f"w{i}" for i in range(8)],
+                      backends=("core", "jemalloc", "mimalloc", "tcmalloc"), slower={"core": 40.0})
+    page = Page(chrome, tmp_path / "far")
+    marks = page.driver.execute_script("""return Object.fromEntries([...document.querySelectorAll('#cells tr[data-workload=w0]')].map(
+        tr => [tr.dataset.backend, tr.querySelector('.bar path') ? 'arrow' : tr.querySelector('.bar circle') ? 'dot' : '']))""")
+    assert marks == {"system": "", "system#aa": "dot", "core": "arrow", "jemalloc": "dot", "mimalloc": "dot", "tcmalloc": "dot"}
+
+
+@needs_browser
+def test_a_heading_is_not_hidden_by_the_controls(page):
+    """A link of the page's own leads to a heading that is seen below the controls, which stick to the top."""
+    page.driver.find_element(By.CSS_SELECTOR, 'nav a[data-to="front"]').click()
+    top, below = page.driver.execute_script("""return [document.querySelector('#front h2').getBoundingClientRect().top,
+        document.getElementById('controls').getBoundingClientRect().bottom]""")
+    assert top >= below > 0
+
+
+@needs_browser
 def test_downloads_hold_the_samples(page, measured):
     rows = list(csv.DictReader(io.StringIO(page.driver.execute_script("return samplesCsv()"))))
     plan = measured.read("plan.json")

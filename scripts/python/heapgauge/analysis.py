@@ -175,7 +175,7 @@ def widest_interval(plan, rounds):
 
 # ---- the model ----
 
-def build(plan, backends, verdicts, context, rounds, name="", counts=(), traces=(), frag=(), fuzz=(), cell_curves=()):
+def build(plan, backends, verdicts, context, rounds, name="", counts=(), traces=(), frag=(), fuzz=(), cell_curves=(), scaling=None):
     """The whole model of one results folder."""
     samples, results = gather(rounds), by_cell(rounds)
     count_of = {(c["workload"], c["backend"]): c for c in counts}
@@ -224,6 +224,7 @@ def build(plan, backends, verdicts, context, rounds, name="", counts=(), traces=
         "traces": list(traces),
         "frag": by_adversary(frag),
         "fuzz": list(fuzz),
+        "scaling": scaling and {key: scaling[key] for key in ("processors", "rounds", "curves", "troubles")},
         "findings": find(workloads, cells),
     }
 

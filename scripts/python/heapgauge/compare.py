@@ -1,7 +1,7 @@
 """`heapgauge compare`: measures workloads on backends, in interleaved rounds of fresh processes.
 
 Stages, each kept on disk as it ends and skipped when resumed: plan, oracle verdicts, proof of the calls
-(counts), iterations, rounds, curves, fragmentation and fuzzing where asked for, report.
+(counts), iterations, rounds, curves, fragmentation, scaling and fuzzing where asked for, report.
 """
 
 import argparse
@@ -65,6 +65,8 @@ def parse(argv):
                         help="without the runs beside the rounds that draw latency and memory over time")
     parser.add_argument("--frag", action="store_true",
                         help="also fragmentation: every adversary of `heapgauge frag` on every backend")
+    parser.add_argument("--scaling", action="store_true",
+                        help="also cost against threads, live blocks and bytes: `heapgauge bench --scaling --quick`")
     parser.add_argument("--fuzz", type=float, metavar="S",
                         help="also what the fuzzer finds in S seconds for each backend and target")
     parser.add_argument("--engine", choices=("local", "slurm"),
@@ -235,6 +237,7 @@ def make_plan(options, program, known):
         "budget_s": options.budget,
         "curves": not options.no_curves,
         "frag": options.frag,
+        "scaling": options.scaling,
         "fuzz_s": options.fuzz,
         "timeout_s": options.timeout or 60.0,
         "memory_bytes": memory,
@@ -279,6 +282,7 @@ def resume_plan(folder, options, program):
                 raise Trouble(f"{workload['spec']}: not the trace this run began with: start a new folder")
     for key, value in (("rounds", options.rounds), ("timeout_s", options.timeout),
                        ("memory_bytes", options.memory), ("budget_s", options.budget), ("frag", options.frag or None),
+                       ("scaling", options.scaling or None),
                        ("fuzz_s", options.fuzz)):
         if value is not None:
             plan[key] = value

@@ -1,8 +1,10 @@
-"""What `compare` tells beside the rounds: what the traces are like, fragmentation (--frag), the fuzzer's finds (--fuzz).
+"""What `compare` tells beside the rounds: what the traces are like, fragmentation (--frag), scaling (--scaling), the
+fuzzer's finds (--fuzz).
 
     traces.json   heapgauge stat, of each trace, with its picture
     frag.json     heapgauge frag, every adversary on every backend
     fuzz.json     heapgauge fuzz, every target on every backend
+    scaling.json  heapgauge bench --scaling --quick, all backends together
 
 All are raw files of the results folder like any other: in its manifest, kept when resumed.
 """
@@ -11,7 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from . import hyperfine, store
+from . import hyperfine, scaling, store
 
 SAMPLES_MAX = 150  # points of a curve that are kept: more can't be seen
 FRAG_SECONDS_MAX = 1800  # for all adversaries of one backend
@@ -41,6 +43,9 @@ def run_all(folder, plan, program, say):
                 say(f"{name[:4]}     {label}")
                 rows += [{**row, "backend": label} for row in one(command, read, plan, program, spec)]
                 folder.write_json(name, rows)
+    if plan.get("scaling") and not folder.exists("scaling.json"):
+        folder.write_json("scaling.json", scaling.tell(program, [spec for _, spec in measured(plan)], scaling.parse(["--quick"]),
+                                                       lambda text: say(f"scaling  {text}")))
 
 
 def one(command, read, plan, program, spec):

@@ -28,6 +28,7 @@ def load(folder):
         context = {}  # the run was stopped before its first session ended
     more = {name: folder.read_json(f"{name}.json") if folder.exists(f"{name}.json") or f"{name}.json" in folder.sums else []
             for name in ("counts", "traces", "frag", "fuzz")}
+    more["scaling"] = folder.read_json("scaling.json") if "scaling.json" in folder.sums else None
     more["cell_curves"] = [folder.read_json(name) for name in sorted(folder.sums) if name.startswith("curves/")]
     try:
         return analysis.build(plan, folder.read_json("backends.json"), verdicts, context, rounds,

@@ -167,6 +167,14 @@ def measure(program, options, backends, processors, say):
         list(dict.fromkeys(troubles)), rounds
 
 
+def tell(program, backends, options, say):
+    """All of it, as results/schema/scaling.schema.json has it; the null backend beside those asked for."""
+    processors = len(os.sched_getaffinity(0))
+    curves, troubles, rounds = measure(program, options, [*backends, HARNESS], processors, say)
+    return {"scaling_version": CURVES_VERSION, "created": machine.now(), "processors": processors, "rounds": rounds,
+            "context": machine.facts(program, machine.REPOSITORY), "curves": curves, "troubles": troubles}
+
+
 def text_of(value, low, high, digits):
     """"1.23 [1.20, 1.26]"."""
     around = f" [{low:.{digits}f}, {high:.{digits}f}]" if low is not None else ""
@@ -200,19 +208,15 @@ def main(argv):
     backends, missing = compare.choose_backends(",".join(wanted), wanted[0], known)
     for left_out in missing:
         raise Trouble(f"{left_out['name']} is not available: {left_out['why']}")
-    processors = len(os.sched_getaffinity(0))
-    curves, troubles, rounds = measure(program, options, [*backends, HARNESS], processors,
-                                       lambda text: print(text, file=sys.stderr, flush=True))
+    told = tell(program, backends, options, lambda text: print(text, file=sys.stderr, flush=True))
     if options.json != "-":
-        print_tables(curves, processors, sys.stdout)
-    for trouble in troubles:
+        print_tables(told["curves"], told["processors"], sys.stdout)
+    for trouble in told["troubles"]:
         print(f"heapgauge bench: {trouble}", file=sys.stderr)
     if options.json:
-        told = {"scaling_version": CURVES_VERSION, "created": machine.now(), "processors": processors, "rounds": rounds,
-                "context": machine.facts(program, machine.REPOSITORY), "curves": curves, "troubles": troubles}
         text = json.dumps(told, indent=1, allow_nan=False) + "\n"
         if options.json == "-":
             sys.stdout.write(text)
         else:
             store.write_atomic(Path(options.json), text.encode())
-    return EXIT_FINDING if troubles else EXIT_WELL
+    return EXIT_FINDING if told["troubles"] else EXIT_WELL

@@ -7,7 +7,7 @@
     context.json    the machine, before and after
     curves/001.json of the first workload: latency by percentile, memory over operations (see curves.py)
     traces.json     what each trace is like, and its picture
-    frag.json, fuzz.json  where asked for: fragmentation, what the fuzzer found
+    frag.json, fuzz.json, scaling.json  where asked for: fragmentation, what the fuzzer found, cost against size and threads
     rounds/001.json every cell once, in fresh processes: hyperfine's record and the cells' own
     SHA256SUMS      checksums of all of these; `sha256sum -c` reads it
 

@@ -248,7 +248,8 @@ def footprint(model):
 # ---- one panel a workload ----
 
 def panels(model, shown, draw, x_title, y_title, note=""):
-    """A grid of small figures, one for each name of `shown`; `draw(axes, name, backend, style)` draws one line."""
+    """A grid of small figures, one for each name of `shown`; `draw(axes, name, backend, style)` draws one line.
+    No `x_title`: each name is its own."""
     if not shown:
         return None
     if len(shown) > PANELS_MAX:
@@ -261,8 +262,8 @@ def panels(model, shown, draw, x_title, y_title, note=""):
         axes = figure.add_subplot(lines, columns, i + 1)
         for backend in measured(model):
             draw(axes, name, backend, look(model, backend))
-        axes.set_title(short(name), fontsize=9)
-        axes.set_xlabel(x_title if i >= len(shown) - columns else "")
+        axes.set_title(short(name) if x_title else "", fontsize=9)
+        axes.set_xlabel(x_title or short(name) if i >= len(shown) - columns else "")
         axes.set_ylabel(y_title if i % columns == 0 else "")
     legend(figure, model, measured(model))
     if note:
@@ -336,6 +337,24 @@ def scaling(model):
     return panels(model, list(families), draw, "threads", "million operations/s", "Grey line: as many threads as processors.")
 
 
+def growth(model):
+    """Cost against live blocks, sizes and threads, with the fitted exponents; what is oversubscribed is shaded."""
+    curves = {(c["x_label"], c["backend"]): c for c in words.scaling_curves(model)}
+
+    def draw(axes, label, backend, style):
+        found = curves.get((label, backend))
+        if found:
+            axes.plot([p["x"] for p in found["points"]], [p["ns_per_op"] for p in found["points"]], markersize=4, linewidth=1.1, **style)
+            if found["name"] != "threads":
+                axes.set_xscale("log")
+                axes.set_yscale("log")
+            elif any(p["oversubscribed"] for p in found["points"]):
+                axes.axvline(model["scaling"]["processors"], color="#c3cad1", linewidth=0.8, zorder=0)
+
+    return panels(model, list(dict.fromkeys(label for label, _ in curves)), draw, None, "ns of processor time/op",
+                  "Grey line: as many threads as processors. Exponents: table.md.")
+
+
 def frag(model):
     """Resident memory under each adversary, over operations."""
     rows = {(row["adversary"], row["backend"]): row["curve"] for row in model["frag"] if row.get("curve")}
@@ -352,4 +371,4 @@ def frag(model):
 
 
 FIGURES = {"intervals": intervals, "heat": heat, "heat-memory": heat_memory, "front": front, "footprint": footprint,
-           "latency": latency, "footprint-over-time": time_line, "scaling": scaling, "frag": frag}
+           "latency": latency, "footprint-over-time": time_line, "scaling": scaling, "growth": growth, "frag": frag}

@@ -10,7 +10,7 @@ LEFT = ("workload", "backend", "verdict")
 def render(model):
     """The whole document."""
     parts = [heading(model), noise(model), main_table(model), means_table(model), exclusions(model), frag_table(model),
-             promises(model), fuzz_table(model), reading_guide(model)]
+             scaling_table(model), promises(model), fuzz_table(model), reading_guide(model)]
     return "\n".join(part for part in parts if part)
 
 
@@ -61,7 +61,7 @@ def noise(model):
                 "quieter machine (`heapgauge doctor` says what disturbs).\n")
     if model["noise_floor"] is None:
         return "Too few rounds for intervals: at least 6 are needed (`--resume --rounds=N` adds some).\n"
-    return f"Noise floor: up to {model['noise_floor']:.1%} (the baseline against itself, rows A/A).\n"
+    return words.noise_floor(model) + "\n"
 
 
 def main_table(model):
@@ -124,6 +124,18 @@ def frag_table(model):
     return ("Fragmentation (`heapgauge frag`): resident over live bytes when most was live, its parts (usable but not "
             "requested; the rest), the worst moment, Robson's bounds, and what is still resident after everything was "
             "freed, as a share of the peak:\n\n" + aligned(header, rows, ("adversary", "backend")))
+
+
+def scaling_table(model):
+    """Cost against live blocks, sizes and threads: both ends of each curve and its exponent."""
+    rows = [words.scaling_cells(curve) for curve in words.scaling_curves(model)]
+    if not rows:
+        return ""
+    header = ["against", "backend", "ns/op, least", "ns/op, most", "exponent"]
+    return (f"Scaling (`heapgauge bench --scaling`): ns of processor time per operation at both ends, and the fitted exponent "
+            f"with its interval, {model['scaling']['rounds']} rounds. 0: the cost does not grow; 1: as x does. On threads it is "
+            f"that of all operations per second up to {model['scaling']['processors']} threads, where 1 is what one would "
+            "like:\n\n" + aligned(header, rows, ("against", "backend")))
 
 
 def fuzz_table(model):

@@ -16,7 +16,8 @@ COLUMNS = ("round", "position", "seconds", "cpu_seconds", "operations_counted", 
 CELL_KEYS = ("workload", "backend", "role", "status", "detail", "verdict", "verdict_item", "command", "latency_ns",
              "footprint_over_time")
 MODEL_KEYS = ("name", "command", "created", "baseline", "seed", "rounds", "confidence", "equivalence_margin", "noisy",
-              "noise_floor", "workloads", "entries", "means", "seeded_verdicts", "traces", "frag", "num_cpus")
+              "noise_floor", "workloads", "entries", "means", "seeded_verdicts", "traces", "frag", "num_cpus",
+              "scaling")
 
 
 def render(model):

@@ -2,6 +2,7 @@
 
 import math
 import re
+import statistics
 
 
 def number(value, digits=3):
@@ -32,6 +33,14 @@ def mebibytes(value):
 def percent(value):
     """A fraction as percent."""
     return "" if value is None else f"{value:.0%}"
+
+
+def noise_floor(model):
+    """The A/A rows in a line: the typical floor, and the worst with its workload."""
+    floors = sorted((w["noise_floor"], w["name"]) for w in model["workloads"] if w["noise_floor"] is not None)
+    worst, name = floors[-1]
+    typical = f"{statistics.median(f for f, _ in floors):.1%} in the median, " if len(floors) > 2 else ""
+    return f"Noise floor: {typical}up to {worst:.1%} on {name} (the baseline against itself, rows A/A)."
 
 
 def excluded(cell):
@@ -76,9 +85,22 @@ def frag_cells(row):
     return [row["adversary"], row["backend"], *(f"{row[k]:.2f}" for k in keys), percent(kept(row, 1))]
 
 
+def scaling_curves(model):
+    """Curves of scaling that have a point, those of the null backend left out."""
+    return [c for c in (model["scaling"] or {"curves": []})["curves"] if c["points"] and c["role"] == "backend"]
+
+
+def scaling_cells(curve):
+    """A curve of scaling as text: what it is against, its ends, its exponent."""
+    ends, fit = [curve["points"][0], curve["points"][-1]], curve["fit"]
+    exponent = "" if fit is None else f"{fit['exponent']:.3f}" if fit["low"] is None else \
+        f"{fit['exponent']:.3f} [{fit['low']:.3f}, {fit['high']:.3f}]"
+    return [curve["x_label"], curve["backend"], *(f"{number(p['ns_per_op'])} at {p['x']:,}" for p in ends), exponent]
+
+
 def fuzz_cells(row):
     """A row of the fuzzer's as text."""
     if "target" not in row:
         return [row["backend"], "all", "", "", "", f"{row.get('status')}: {row.get('detail', '')}"]
-    found = "; ".join(f"{f['item']}: {f['text']}" for f in row["findings"]) or "nothing"
+    found = "; ".join(dict.fromkeys(f"{f['item']}: {f['text']}" for f in row["findings"])) or "nothing"
     return [row["backend"], row["target"], f"{row['operations']:,}", f"{row['checks']:,}", number(row["cpu_seconds"]), found]

@@ -132,7 +132,8 @@ const interval = (e, show) => (e.low === null ? "" : `[${show(e.low)}, ${show(e.
 
 // ---- state and address ----
 
-const DEFAULTS = { baseline: data.baseline, quantity: "time", class: "", verdict: "", filter: "", hide: "", sort: "", dir: "", front: "", open: "" };
+const DEFAULTS = { baseline: data.baseline, quantity: "time", class: "", verdict: "", filter: "", hide: "", sort: "", dir: "", front: "", open: "",
+  "time-line": "", latency: "", scaling: "", frag: "", traces: "" };
 let state = { ...DEFAULTS };
 
 function readAddress() {
@@ -247,14 +248,14 @@ function drawHead(reach) {
   })));
 }
 
-// One scale for all bars, so that they compare down the page.
+// One scale for all bars, so that they compare down the page: as wide as three in four need. What lies beyond is cut at the
+// edge and has an arrow.
 function barReach(shown) {
-  let far = Math.log(1.05);
-  for (const r of shown) if (block(r)) for (const v of [block(r).low ?? block(r).value, block(r).high ?? block(r).value]) far = Math.max(far, Math.abs(Math.log(v)));
-  return Math.exp(Math.min(far, Math.log(16)));
+  const far = shown.map(block).filter(Boolean).map((b) => Math.max(...[b.low ?? b.value, b.high ?? b.value].map((v) => Math.abs(Math.log(v))))).sort((a, b) => a - b);
+  return Math.exp(Math.max(Math.log(1.05), far[Math.floor(far.length * .75)] ?? 0));
 }
 
-const barScale = (reach) => (v) => 100 + 94 * Math.max(-1, Math.min(1, Math.log(v) / Math.log(reach)));
+const barScale = (reach) => (v) => 100 + 92 * Math.max(-1, Math.min(1, Math.log(v) / Math.log(reach)));
 
 const FILL = { faster: "#0a62a5", smaller: "#0a62a5", slower: "#b04a00", larger: "#b04a00" };
 
@@ -270,7 +271,8 @@ function bar(row, scale) {
   }
   parts.push(svg("line", { x1: 100, x2: 100, y1: 0, y2: 20, stroke: "#5a6675", "stroke-width": 1 }));
   if (b.low !== null) parts.push(svg("rect", { x: scale(b.low), y: 7, width: Math.max(1, scale(b.high) - scale(b.low)), height: 6, fill, "fill-opacity": .55 }));
-  parts.push(svg("circle", { cx: scale(b.value), cy: 10, r: 4, fill }));
+  const x = scale(b.value), side = x <= 8 ? -1 : x >= 192 ? 1 : 0; // at an edge: it points where the value lies
+  parts.push(side ? svg("path", { d: `M${100 + 98 * side} 10 l${-9 * side} -5.5 v11 z`, fill }) : svg("circle", { cx: x, cy: 10, r: 4, fill }));
   return svg("svg", { class: "bar", viewBox: "0 0 200 20", preserveAspectRatio: "none", role: "img", "aria-label": label }, ...parts);
 }
 
@@ -284,7 +286,7 @@ function cellRow(row, scale, first) {
   const word = verdictOf(row), isBase = cell.status === "ok" && cell.backend === state.baseline;
   const shownRatio = isBase ? ["1"] : b ? [three.format(b.value), b.low === null ? "" : element("span", { class: "interval" }, ` ${interval(b, three.format)}`)] : [""];
   return element("tr", { class: [first ? "first" : "", cell.role].join(" ").trim(), "data-workload": cell.workload, "data-backend": cell.backend },
-    put("workload", null, cell.workload),
+    put("workload", null, ...cell.workload.split("/").flatMap((part, i) => (i ? ["/", element("wbr"), part] : [part]))),
     put("backend", null, element("button", { type: "button", class: "open", "aria-expanded": String(state.open === id), title: "details, and the command that repeats this cell",
       onclick: () => { set({ open: state.open === id ? "" : id }); const again = document.querySelector(`tr[data-workload="${CSS.escape(cell.workload)}"][data-backend="${CSS.escape(cell.backend)}"] .open`); if (again) again.focus(); } }, row.shown)),
     put("correct", null, element("span", { class: `badge ${mark.kind}`, title: mark.title }, mark.text)),
@@ -487,24 +489,25 @@ function drawMemory() {
     options: { indexAxis: "y", scales: { x: axis("resident / requested bytes", { beginAtZero: true }) }, plugins: { legend: { position: "top" } } } });
 }
 
-// A section that is there only where the results hold its data; with a choice of workload.
+// A section that is there only where the results hold its data; with a choice of workload, which is part of the address.
 function optional(id, choices, render) {
   if (!$(id)) return;
   $(id).hidden = !choices.length;
   if (!choices.length) return;
-  const select = $(`${id}-workload`);
+  const select = $(`${id}-workload`), pairs = choices.map((c) => [c].flat()), values = pairs.map(([value]) => value);
   if (!select.options.length) {
-    select.append(...choices.map((c) => element("option", { value: c }, c)));
-    select.addEventListener("change", () => render(select.value));
+    select.append(...pairs.map(([value, text]) => element("option", { value }, text ?? value)));
+    select.addEventListener("change", () => set({ [id]: select.value === values[0] ? "" : select.value }));
   }
+  select.value = values.includes(state[id]) ? state[id] : values[0];
   render(select.value);
 }
 
 const withKey = (key) => data.workloads.map((w) => w.name).filter((w) => measured.some((b) => at(w, b)?.cell[key]));
 
-function drawLines(id, sets, x, y) {
+function drawLines(id, sets, x, y, more = {}) {
   chart(`${id}-chart`, { type: "line", data: { datasets: sets.map((s) => ({ ...series(s.name), pointRadius: s.data.length > 25 ? 0 : 5, ...s })) },
-    options: { parsing: false, scales: { x: { type: "linear", ...x }, y }, plugins: { legend: { labels: { usePointStyle: true } } } } });
+    plugins: [oversubscribed], options: { ...more, parsing: false, scales: { x: { type: "linear", ...x }, y }, plugins: { legend: { labels: { usePointStyle: true } } } } });
 }
 
 function drawOptional() {
@@ -513,25 +516,80 @@ function drawOptional() {
     data: Object.entries(at(w, b).cell.latency_ns).map(([p, v]) => ({ x: 1 / (1 - Math.min(p, 99.99999) / 100), y: v })).sort((p, q) => p.x - q.x) })),
   axis("percentile", { type: "logarithmic", ticks: { callback: (v) => (Number.isInteger(Math.log10(v)) ? `${+(100 - 100 / v).toPrecision(7)} %` : "") } }),
   axis("ns", { type: "logarithmic" })));
-  optional("time-line", withKey("footprint_over_time"), (w) => drawLines("time-line", here().filter((b) => at(w, b)?.cell.footprint_over_time).map((b) => {
-    const f = at(w, b).cell.footprint_over_time;
-    return { name: b, pointRadius: 0, data: f.seconds.map((s, i) => ({ x: s, y: f.rss_bytes[i] / (1 << 20) })) };
-  }), axis("seconds"), axis("resident, MiB", { beginAtZero: true })));
+  const lineOf = (xs, bytes) => xs.map((x, i) => ({ x, y: bytes[i] / (1 << 20) }));
+  const live = (xs, bytes) => ({ name: "live", label: "live (requested)", pointRadius: 0, pointStyle: "line", borderColor: "#c3cad1", borderDash: [], borderWidth: 4, order: 9, data: lineOf(xs, bytes) });
+  optional("time-line", withKey("footprint_over_time"), (w) => drawLines("time-line", here().map((b) => [b, at(w, b)?.cell.footprint_over_time]).filter(([, f]) => f)
+    .flatMap(([b, f], i) => [...(i ? [] : [live(f.seconds, f.live_bytes)]), { name: b, pointRadius: 0, data: lineOf(f.seconds, f.rss_bytes) }]), axis("seconds"), axis("resident, MiB", { beginAtZero: true })));
   optional("frag", [...new Set(data.frag.map((r) => r.adversary))].filter(Boolean), (name) => drawLines("frag", [
     ...here().map((b) => [b, data.frag.find((r) => r.backend === b && r.adversary === name && r.curve)]).filter(([, r]) => r)
-      .map(([b, r]) => ({ name: b, pointRadius: 0, data: r.curve.operation.map((o, i) => ({ x: o, y: r.curve.rss_bytes[i] / (1 << 20) })) })),
-    ...data.frag.filter((r) => r.adversary === name && r.curve).slice(0, 1).map((r) => ({ name: "live", label: "live (requested)", pointRadius: 0, borderColor: "#98a3b0", borderDash: [], borderWidth: 4, order: 9,
-      data: r.curve.operation.map((o, i) => ({ x: o, y: r.curve.live_bytes[i] / (1 << 20) })) })),
+      .map(([b, r]) => ({ name: b, pointRadius: 0, data: lineOf(r.curve.operation, r.curve.rss_bytes) })),
+    ...data.frag.filter((r) => r.adversary === name && r.curve).slice(0, 1).map((r) => live(r.curve.operation, r.curve.live_bytes)),
   ], axis("operations", { ticks: { callback: (v) => v.toLocaleString("en-US") } }), axis("resident, MiB", { beginAtZero: true })));
   optional("traces", data.traces.map((t) => t.workload), (name) => {
     $("traces-picture").src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(data.traces.find((t) => t.workload === name).picture)}`;
     $("traces-picture").alt = `${name}: live bytes over operations, sizes requested, lifetimes; the main figures are in the table above`;
   });
-  const family = (name) => name.replace(/\/threads:\d+/, ""), threads = (name) => Number((name.match(/\/threads:(\d+)/) || [])[1]);
-  const families = [...new Set(data.workloads.map((w) => family(w.name)))].filter((f) => data.workloads.filter((w) => family(w.name) === f && threads(w.name)).length > 1);
-  optional("scaling", families, (f) => drawLines("scaling", here().map((b) => ({ name: b,
-    data: data.workloads.filter((w) => family(w.name) === f && threads(w.name) && at(w.name, b)?.time).map((w) => ({ x: threads(w.name), y: 1e3 / at(w.name, b).time.value })).sort((p, q) => p.x - q.x) })),
-  axis(data.num_cpus ? `threads (beyond ${data.num_cpus}: more than processors)` : "threads", { ticks: { precision: 0 } }), axis("million operations a second", { beginAtZero: true })));
+  drawScaling(here());
+}
+
+// ---- scaling: curves of `bench --scaling`, and workloads that ran with several numbers of threads ----
+
+const curves = data.scaling ? data.scaling.curves.filter((c) => c.points.length) : [];
+const family = (name) => name.replace(/\/threads:\d+/, ""), threads = (name) => Number((name.match(/\/threads:(\d+)/) || [])[1]);
+const members = (f) => data.workloads.filter((w) => family(w.name) === f && threads(w.name));
+const families = [...new Set(data.workloads.map((w) => family(w.name)))].filter((f) => members(f).length > 1);
+const ONE_TWO_FIVE = (v) => (["1", "2", "5"].includes(v.toExponential().split("e")[0]) ? number(v) : "");
+
+// What lies beyond as many threads as processors is shaded.
+const oversubscribed = {
+  id: "oversubscribed",
+  beforeDatasetsDraw(c) {
+    const from = c.options.beyond, { left, right, top, bottom } = c.chartArea;
+    if (!from) return;
+    const x = Math.max(left, c.scales.x.getPixelForValue(from));
+    if (x >= right) return;
+    c.ctx.fillStyle = "rgba(120,130,145,.13)";
+    c.ctx.fillRect(x, top, right - x, bottom - top);
+    c.ctx.fillStyle = "#5a6675";
+    c.ctx.textAlign = "right";
+    c.ctx.fillText("more threads than processors", right - 6, top + 14);
+  },
+};
+
+function drawScaling(shown) {
+  const choices = [...new Set(curves.map((c) => c.name))].map((n) => [n, curves.find((c) => c.name === n).x_label])
+    .concat(families.map((f) => [f, `threads: ${f}`]));
+  optional("scaling", choices, (name) => (families.includes(name) ? drawFamily(name, shown) : drawCurve(curves.filter((c) => c.name === name
+    && (c.role === "harness" || shown.includes(c.backend))))));
+}
+
+function drawFamily(name, shown) {
+  $("scaling-note").textContent = "Operations a second of all threads together, of the cells in the table above.";
+  $("scaling-table").hidden = true;
+  drawLines("scaling", shown.map((b) => ({ name: b, data: members(name).filter((w) => at(w.name, b)?.time)
+    .map((w) => ({ x: threads(w.name), y: 1e3 / at(w.name, b).time.value })).sort((p, q) => p.x - q.x) })),
+  axis("threads", { ticks: { precision: 0 } }), axis("million operations a second", { beginAtZero: true }), { beyond: data.num_cpus });
+}
+
+function drawCurve(found) {
+  const log = found[0].name !== "threads", spread = (p) => (p.low === null ? "" : ` [${number(p.low)}, ${number(p.high)}]`);
+  const label = (c) => (c.role === "harness" ? "harness" : c.backend);
+  const xs = [...new Set(found.flatMap((c) => c.points.map((p) => p.x)))].sort((a, b) => a - b);
+  $("scaling-note").textContent = `ns of processor time per operation, median of ${data.scaling.rounds} rounds (heapgauge bench --scaling). `
+    + (log ? "The exponent is the slope of the line: 0, the cost does not grow; 1, it grows as x does."
+      : `The exponent is that of all operations per second, up to ${data.scaling.processors} threads: 1 is what one would like, 0 no gain.`)
+    + " In brackets its exact 95% interval. Harness: a backend that does nothing.";
+  const extra = { label: "harness", borderColor: "#98a3b0", backgroundColor: "#98a3b0", borderDash: [1, 2], pointStyle: "line" };
+  drawLines("scaling", found.map((c) => ({ name: c.backend, ...(c.role === "harness" ? extra : {}),
+    data: c.points.map((p) => ({ x: p.x, y: p.ns_per_op })) })),
+  axis(found[0].x_label.endsWith(found[0].x_unit) ? found[0].x_label : `${found[0].x_label}, ${found[0].x_unit}`, log ? { type: "logarithmic", ticks: { callback: (v) => v.toLocaleString("en-US") },
+    afterBuildTicks: (a) => { a.ticks = xs.map((value) => ({ value })); } } : { ticks: { precision: 0 } }),
+  axis("ns per operation", log ? { type: "logarithmic", ticks: { callback: ONE_TWO_FIVE } } : { beginAtZero: true }), { beyond: log ? null : data.scaling.processors });
+  $("scaling-table").hidden = false;
+  simpleTable("scaling-table", ["backend", "exponent", ...xs.map((x) => x.toLocaleString("en-US"))], found.map((c) => [label(c),
+    c.fit ? `${three.format(c.fit.exponent)} ${interval(c.fit, three.format)}`.trim() : "",
+    ...xs.map((x) => { const p = c.points.find((q) => q.x === x); return p ? element("span", { title: number(p.ns_per_op) + spread(p) }, number(p.ns_per_op)) : ""; })]),
+  [1, ...xs.map((_, i) => i + 2)]);
 }
 
 // ---- downloads ----
@@ -598,13 +656,13 @@ function draw() {
 
 // Charts cost more than tables and are redrawn only when what they show changed.
 let chartsFor = null;
+const chartsKey = () => JSON.stringify(["baseline", "quantity", "class", "hide", "front", "time-line", "latency", "scaling", "frag", "traces"].map((k) => state[k]));
 function drawCharts() {
-  const key = JSON.stringify([state.baseline, state.quantity, state.class, state.hide, state.front]);
-  if (key === chartsFor) return;
+  if (chartsKey() === chartsFor) return;
   drawFront();
   drawMemory();
   drawOptional();
-  chartsFor = JSON.stringify([state.baseline, state.quantity, state.class, state.hide, state.front]);
+  chartsFor = chartsKey();
 }
 
 function begin() {
@@ -628,6 +686,8 @@ function begin() {
     section.querySelector("h2").tabIndex = -1;
     document.querySelector("nav").append(element("a", { href: `#${section.id}`, "data-to": section.id, onclick: go }, section.dataset.title));
   }
+  const bar = $("controls"); // sticks to the top but on a phone: a heading that is jumped to must not end beneath it
+  new ResizeObserver(() => document.documentElement.style.setProperty("--bar", getComputedStyle(bar).position === "sticky" ? `${bar.offsetHeight}px` : "0px")).observe(bar);
   addEventListener("hashchange", () => { readAddress(); draw(); });
   readAddress();
   draw();
