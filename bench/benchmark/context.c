@@ -143,60 +143,58 @@ void hg__context_read(hg__context *context) {
     context->custom_count = pair_count;
 }
 
-enum { LONGEST_VALUE = 200 }; /* on stderr; the files hold all of it */
+enum { LONGEST_VALUE = 200 }; /* where people read it; JSON holds all of it */
 
-static void print_caches(hg_sink *err, const hg__context *context) {
+static void print_caches(hg_sink *to, const hg__context *context) {
     if (context->cache_count > 0)
-        hg_sink_puts(err, "CPU Caches:\n");
+        hg_sink_puts(to, "CPU Caches:\n");
     for (size_t i = 0; i < context->cache_count; i++) {
         const hg__cache *cache = &context->caches[i];
-        hg_sink_printf(err, "  L%d %s %lld KiB", cache->level, cache->type,
+        hg_sink_printf(to, "  L%d %s %lld KiB", cache->level, cache->type,
                        (long long)(cache->size / 1024));
         if (cache->num_sharing > 0)
-            hg_sink_printf(err, " (x%d)", context->num_cpus / cache->num_sharing);
-        hg_sink_putc(err, '\n');
+            hg_sink_printf(to, " (x%d)", context->num_cpus / cache->num_sharing);
+        hg_sink_putc(to, '\n');
     }
 }
 
-static void print_load(hg_sink *err, const hg__context *context) {
+static void print_load(hg_sink *to, const hg__context *context) {
     for (int i = 0; i < context->load_count; i++)
-        hg_sink_printf(err, "%s%.2f", i ? ", " : "Load Average: ", context->load_avg[i]);
+        hg_sink_printf(to, "%s%.2f", i ? ", " : "Load Average: ", context->load_avg[i]);
     if (context->load_count > 0)
-        hg_sink_putc(err, '\n');
+        hg_sink_putc(to, '\n');
 }
 
-static void print_warnings(hg_sink *err, const hg__context *context) {
+static void print_warnings(hg_sink *to, const hg__context *context) {
     if (context->cpu_scaling == 1)
-        hg_sink_puts(err,
-                     "***WARNING*** The CPU's clock is scaled: times vary with its mood. Set the "
-                     "performance governor.\n");
+        hg_sink_puts(to,
+                     "***WARNING*** CPU scaling is enabled, the benchmark real time measurements "
+                     "may be noisy and will incur extra overhead.\n");
     if (context->aslr == 1)
-        hg_sink_puts(err,
-                     "***WARNING*** Addresses are randomised (ASLR): layouts differ from run to "
-                     "run. Compare many processes, or use setarch -R.\n");
+        hg_sink_puts(to,
+                     "***WARNING*** ASLR is enabled, the results may have unreproducible noise in "
+                     "them.\n");
 #ifndef NDEBUG
 #ifndef __OPTIMIZE__
-    hg_sink_puts(err, "***WARNING*** The library was built without optimisation.\n");
+    hg_sink_puts(to, "***WARNING*** Library was built as DEBUG. Timings may be affected.\n");
 #endif
 #endif
 }
 
-void hg__print_context(const hg__context *context) {
-    hg_sink err;
-    hg_sink_init_fd(&err, STDERR_FILENO);
-    hg_sink_printf(&err, "%s\n", context->date);
-    hg_sink_printf(&err, "Running %s\n", context->executable);
-    hg_sink_printf(&err, "Run on (%d X %g MHz CPU %s)\n", context->num_cpus, context->mhz_per_cpu,
+void hg__print_context(hg_sink *to, const hg__context *context) {
+    hg_sink_printf(to, "%s\n", context->date);
+    hg_sink_printf(to, "Running %s\n", context->executable);
+    hg_sink_printf(to, "Run on (%d X %g MHz CPU %s)\n", context->num_cpus, context->mhz_per_cpu,
                    context->num_cpus > 1 ? "s" : "");
-    print_caches(&err, context);
-    print_load(&err, context);
+    print_caches(to, context);
+    print_load(to, context);
     for (size_t i = 0; i < context->custom_count; i++) {
         const char *value = context->custom[i].value;
-        hg_sink_printf(&err, "%s: %.*s%s\n", context->custom[i].key, LONGEST_VALUE, value,
+        hg_sink_printf(to, "%s: %.*s%s\n", context->custom[i].key, LONGEST_VALUE, value,
                        strlen(value) > LONGEST_VALUE ? "..." : "");
     }
-    print_warnings(&err, context);
-    hg_sink_flush(&err);
+    print_warnings(to, context);
+    hg_sink_flush(to);
 }
 
 void hg__log(int level, const char *format, ...) {

@@ -335,14 +335,14 @@ struct hg__reporter {
     void (*end)(hg__reporter *self);
     void (*list)(hg__reporter *self, const hg__instance *instances, size_t count);
     hg_sink *out;
-    bool color;
+    bool color, tabular;
 };
 
-hg__reporter *hg__console_reporter(hg_sink *out, bool color);
+hg__reporter *hg__console_reporter(hg_sink *out, bool color, bool tabular);
 hg__reporter *hg__json_reporter(hg_sink *out);
 hg__reporter *hg__csv_reporter(hg_sink *out);
-/* The context's lines, for people, on stderr. */
-void hg__print_context(const hg__context *context);
+/* The context's lines, for people: on standard error, or in front of a console's file. */
+void hg__print_context(hg_sink *to, const hg__context *context);
 void hg__json_context(hg_json *json, const hg__context *context);
 void hg__json_row(hg_json *json, const hg__row *row);
 /* One entry a benchmark: the median of its repetitions. */

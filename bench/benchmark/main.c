@@ -70,12 +70,14 @@ static bool wants_color(void) {
     return isatty(STDOUT_FILENO) && terminal && strcmp(terminal, "dumb") != 0;
 }
 
-static hg__reporter *make_reporter(hg__format format, hg_sink *out, bool color) {
+/* `is_display`: on standard output, not in a file, which has neither colours nor tabular counters. */
+static hg__reporter *make_reporter(hg__format format, hg_sink *out, bool is_display) {
     if (format == HG__JSON)
         return hg__json_reporter(out);
     if (format == HG__CSV)
         return hg__csv_reporter(out);
-    return hg__console_reporter(out, color);
+    return hg__console_reporter(out, is_display && wants_color(),
+                                is_display && hg__flag.counters_tabular);
 }
 
 /* ---- Order ---- */
@@ -213,16 +215,26 @@ static void run_all(session *s) {
 
 /* ---- The whole ---- */
 
+/* JSON holds it itself. Of a CSV file the first line is the header, where the original puts it in front. */
+static void print_context(const session *s) {
+    hg_sink error;
+    hg_sink_init_fd(&error, STDERR_FILENO);
+    if (hg__flag.format != HG__JSON)
+        hg__print_context(&error, &s->context);
+}
+
 static void begin(session *s) {
     if (hg__flag.dry_run)
         hg_benchmark_add_context("dry_run", "true");
     prepare_runners(s);
     hg__context_read(&s->context);
     s->context.name_width = name_width(s);
-    hg__print_context(&s->context);
-    s->display = make_reporter(hg__flag.format, &s->standard.sink, wants_color());
+    print_context(s);
+    s->display = make_reporter(hg__flag.format, &s->standard.sink, true);
     if (s->out.fd >= 0)
         s->file = make_reporter(hg__flag.out_format, &s->out.sink, false);
+    if (s->out.fd >= 0 && hg__flag.out_format == HG__CONSOLE)
+        hg__print_context(&s->out.sink, &s->context);
     s->display->begin(s->display, &s->context);
     if (s->file)
         s->file->begin(s->file, &s->context);
@@ -241,7 +253,7 @@ static bool end(session *s) {
 }
 
 static int list_tests(session *s) {
-    hg__reporter *reporter = make_reporter(hg__flag.format, &s->standard.sink, false);
+    hg__reporter *reporter = make_reporter(hg__flag.format, &s->standard.sink, true);
     reporter->list(reporter, s->instances, s->count);
     return close_output(&s->standard) ? HG_BENCHMARK_OK : HG_BENCHMARK_USAGE;
 }

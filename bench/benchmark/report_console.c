@@ -10,6 +10,7 @@
 #define YELLOW "\033[0;33m"
 #define CYAN   "\033[0;36m"
 #define RED    "\033[0;31m"
+#define WHITE  "\033[0;37m"
 #define RESET  "\033[m"
 
 enum { TABULAR_WIDTH = 10 };
@@ -21,6 +22,7 @@ typedef struct console_reporter {
     hg__counters previous;
 } console_reporter;
 
+/* Every piece of a row sets its colour and takes it back, the newline as well: byte for byte as the original does. */
 static void set_color(const hg__reporter *self, const char *color) {
     if (self->color)
         hg_sink_puts(self->out, color);
@@ -43,10 +45,10 @@ static void print_padded(hg_sink *out, const char *text, size_t width) {
         hg_sink_putc(out, ' ');
 }
 
-static const char *counter_headers(const hg__counters *counters) {
+static const char *counter_headers(const hg__counters *counters, bool tabular) {
     if (counters->count == 0)
         return "";
-    if (!hg__flag.counters_tabular)
+    if (!tabular)
         return " UserCounters...";
     const char *text = "";
     for (size_t i = 0; i < counters->count; i++) {
@@ -60,7 +62,7 @@ static void print_header(console_reporter *self, const hg__row *row) {
     hg_sink *out = self->base.out;
     char columns[64];
     snprintf(columns, sizeof columns, " %13s %15s %12s", "Time", "CPU", "Iterations");
-    const char *counters = counter_headers(&row->counters);
+    const char *counters = counter_headers(&row->counters, self->base.tabular);
     size_t length = self->name_width + strlen(columns) + strlen(counters);
     print_line(out, length);
     print_padded(out, "Benchmark", self->name_width);
@@ -102,7 +104,9 @@ static void print_times(hg_sink *out, const hg__row *row) {
     }
 }
 
-static void print_counter(hg_sink *out, const hg__row *row, const hg__counter *counter) {
+static void print_counter(const hg__reporter *self, const hg__row *row,
+                          const hg__counter *counter) {
+    hg_sink *out = self->out;
     char number[HG__NUMBER_SIZE];
     const char *unit = "";
     if (row->percentage) {
@@ -113,7 +117,7 @@ static void print_counter(hg_sink *out, const hg__row *row, const hg__counter *c
         if (counter->flags & HG_COUNTER_IS_RATE)
             unit = counter->flags & HG_COUNTER_INVERT ? "s" : "/s";
     }
-    if (hg__flag.counters_tabular) {
+    if (self->tabular) {
         int width = column_width(counter->name) - (int)strlen(unit);
         hg_sink_printf(out, " %*s%s", width, number, unit);
     } else {
@@ -125,25 +129,30 @@ static void print_measured(const hg__reporter *self, const hg__row *row) {
     hg_sink *out = self->out;
     set_color(self, YELLOW);
     print_times(out, row);
+    set_color(self, RESET);
     if (row->type != HG__BIG_O && row->type != HG__RMS) {
         set_color(self, CYAN);
         hg_sink_printf(out, "%10" PRIu64, row->iterations);
+        set_color(self, RESET);
     }
-    set_color(self, RESET);
-    for (size_t i = 0; i < row->counters.count; i++)
-        print_counter(out, row, &row->counters.items[i]);
+    for (size_t i = 0; i < row->counters.count; i++) {
+        print_counter(self, row, &row->counters.items[i]);
+        set_color(self, RESET);
+    }
     if (row->label[0]) {
         hg_sink_putc(out, ' ');
         hg_sink_puts(out, row->label);
+        set_color(self, RESET);
     }
 }
 
 static void print_skipped(const hg__reporter *self, const hg__row *row) {
     bool error = row->skip == HG__SKIPPED_ERROR;
-    set_color(self, error ? RED : RESET);
+    set_color(self, error ? RED : WHITE);
     hg_sink_puts(self->out, error ? "ERROR OCCURRED: '" : "SKIPPED: '");
     hg_sink_puts(self->out, row->message);
     hg_sink_putc(self->out, '\'');
+    set_color(self, RESET);
 }
 
 static void begin(hg__reporter *base, const hg__context *context) {
@@ -153,7 +162,7 @@ static void begin(hg__reporter *base, const hg__context *context) {
 static bool needs_header(const console_reporter *self, const hg__row *row) {
     if (!self->printed_header)
         return true;
-    return hg__flag.counters_tabular && !hg__counters_same_names(&row->counters, &self->previous);
+    return self->base.tabular && !hg__counters_same_names(&row->counters, &self->previous);
 }
 
 static void report(hg__reporter *base, const hg__row *row) {
@@ -165,12 +174,13 @@ static void report(hg__reporter *base, const hg__row *row) {
     set_color(base, row->type == HG__BIG_O || row->type == HG__RMS ? BLUE : GREEN);
     print_padded(base->out, hg__row_name(row), self->name_width);
     hg_sink_putc(base->out, ' ');
+    set_color(base, RESET);
     if (row->skip == HG__NOT_SKIPPED)
         print_measured(base, row);
     else
         print_skipped(base, row);
-    set_color(base, RESET);
     hg_sink_putc(base->out, '\n');
+    set_color(base, RESET);
     hg_sink_flush(base->out);
 }
 
@@ -185,8 +195,8 @@ static void list(hg__reporter *base, const hg__instance *instances, size_t count
     }
 }
 
-hg__reporter *hg__console_reporter(hg_sink *out, bool color) {
+hg__reporter *hg__console_reporter(hg_sink *out, bool color, bool tabular) {
     console_reporter *reporter = hg__alloc(sizeof *reporter);
-    reporter->base = (hg__reporter){begin, report, end, list, out, color};
+    reporter->base = (hg__reporter){begin, report, end, list, out, color, tabular};
     return &reporter->base;
 }

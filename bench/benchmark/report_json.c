@@ -189,7 +189,7 @@ static void list(hg__reporter *self, const hg__instance *instances, size_t count
 
 hg__reporter *hg__json_reporter(hg_sink *out) {
     json_reporter *reporter = hg__alloc(sizeof *reporter);
-    reporter->base = (hg__reporter){begin, report, end, list, out, false};
+    reporter->base = (hg__reporter){begin, report, end, list, out, false, false};
     hg_json_begin(&reporter->json, out);
     return &reporter->base;
 }

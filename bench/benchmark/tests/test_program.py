@@ -185,7 +185,8 @@ def test_not_finite_counters_are_left_out(tmp_path):
 def test_csv_header_is_the_union_of_counters():
     done = odd("--benchmark_filter=^(well|fails|skips|not_finite|second_fails)", "--benchmark_format=csv")
     assert done.stdout.splitlines()[0] == (
-        'name,iterations,real_time,cpu_time,time_unit,"finite","only_here",label,error_occurred,error_message')
+        'name,iterations,real_time,cpu_time,time_unit,bytes_per_second,items_per_second,label,error_occurred,error_message,'
+        '"finite","only_here"')
     rows = {r["name"]: r for r in csv_rows(done.stdout)}
     assert rows["well"]["finite"] == "" and float(rows["well"]["real_time"]) > 0
     assert rows["fails"]["error_occurred"] == "true" and "sorry" in rows["fails"]["error_message"]
@@ -216,7 +217,7 @@ def test_colour():
     plain = odd("--benchmark_filter=well|fails|skips")
     assert "\033" not in plain.stdout, "no terminal, no colour"
     coloured = odd("--benchmark_filter=well|fails", "--benchmark_color=true").stdout
-    assert re.search(r"^\033\[0;32mwell +\033\[0;33m.*\033\[0;36m +\d+", coloured, re.MULTILINE)
+    assert re.search(r"^(\033\[m)?\033\[0;32mwell +\033\[m\033\[0;33m.*\033\[m\033\[0;36m +\d+\033\[m", coloured, re.MULTILINE)
     assert "\033[0;31mERROR OCCURRED: 'backend" in coloured
 
 

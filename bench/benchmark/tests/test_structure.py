@@ -3,11 +3,14 @@
 Where 1.9.5, which we follow, differs from 1.7.1, the difference is listed here and nowhere else.
 """
 import copy
+import csv
+import io
+import random
 import re
 
 import pytest
 
-from support import program, real_twin, run, run_to_json
+from support import program, real_twin, run, run_to_json, strict_json
 
 # context keys that 1.9.5 has and 1.7.1 hasn't, and after which key they stand
 NEW_CONTEXT_KEYS = {"aslr_enabled": "cpu_scaling_enabled", "library_version": "load_avg",
@@ -194,6 +197,74 @@ def test_console(flags):
     "x_cv      1.0 %          1.00 %             2", "x   ERROR: 'y'"])
 def test_the_golden_rows_can_fail(line):
     assert not is_golden(line)
+
+
+# ---- all of it, under flags drawn together ----
+
+FLAGS = (
+    ["", "--benchmark_repetitions=1", "--benchmark_repetitions=2", "--benchmark_repetitions=3"],
+    ["", "--benchmark_report_aggregates_only", "--benchmark_report_aggregates_only=false",
+     "--benchmark_display_aggregates_only", "--benchmark_display_aggregates_only=1"],
+    ["", "--benchmark_counters_tabular", "--benchmark_counters_tabular=no"],
+    ["", "--benchmark_time_unit=us", "--benchmark_time_unit=ms", "--benchmark_time_unit=s", "--benchmark_time_unit=ns"],
+    ["", "--benchmark_context=b=1,a=two", "--benchmark_context=x="],
+    ["", "--benchmark_min_warmup_time=0.001"],
+    ["", "--benchmark_color=true", "--benchmark_color=no", "--benchmark_color=auto"],
+    ["--benchmark_filter=plain", "--benchmark_filter=args", "--benchmark_filter=counters|statistics$", "--benchmark_filter=paused",
+     "--benchmark_filter=aggregates|batch", "--benchmark_filter=dense|range",
+     "--benchmark_filter=-args|counters|statistics|error|estimated|threads|hooks|linear|square|nlogn|lambda"],
+    ["--benchmark_format=console", "--benchmark_format=json", "--benchmark_format=csv"],
+    ["--benchmark_out_format=json", "--benchmark_out_format=console", "--benchmark_out_format=csv"],
+)
+
+
+def drawn(seed):
+    """Flags drawn by a seed; every other time through the environment."""
+    rng = random.Random(seed)
+    flags = [flag for flag in map(rng.choice, FLAGS) if flag] + ["--benchmark_min_time=0.001"]
+    if seed % 2:
+        return flags, {}
+    named = [flag[2:].partition("=") for flag in flags]
+    return [], {name.upper(): value if equals else "1" for name, equals, value in named}
+
+
+def csv_shape(text):
+    """The header, and of each row its name and which fields have something in them."""
+    text = text[text.index("name,iterations"):]  # 1.7.1 puts the context in front, in a file
+    header, *rows = csv.reader(io.StringIO(text))
+    # unit of _cv: 1.7.1 says ns; errors: 1.7.1's rows end early
+    blank = [header.index("time_unit")]
+    return header, [(r[0], [bool(f) for i, f in enumerate(r) if not (r[0].endswith("_cv") and i in blank)])
+                    for r in rows if "error" not in r[0]]
+
+
+def console_shape(text):
+    """Every line without its numbers; lines of what only 1.9.5 says left out."""
+    lines = [line for line in text.replace("_twin_ours", "").replace("_twin_real", "").splitlines() if "ASLR" not in line]
+    return [line if "---" in line or "Benchmark " in line else re.sub(r"\d{4}-\S+|[\d.]+ MHz|(?<=: )[\d., ]+$", "N", skeleton(line)) for line in lines]
+
+
+def shape_of(text, kind):
+    if "json" in kind:
+        return [[(k, v) if not isinstance(v, float) and k != "iterations" else k for k, v in entry.items()]
+                for entry in strict_json(text)["benchmarks"]]
+    return csv_shape(text) if "csv" in kind else console_shape(text)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_under_flags_drawn_together(tmp_path, seed):
+    """What is printed, what goes to standard error and what is in the file, byte for byte but for numbers."""
+    flags, environment = drawn(seed)
+    told = []
+    for twin in (program("benchmark_twin_ours"), real_twin()):
+        done = run(twin, *flags, f"--benchmark_out={tmp_path / 'out'}", environment=environment)
+        assert done.returncode == 0, done.stderr
+        words = [*flags, *(f"{k.lower()}={v}" for k, v in environment.items())]
+        display, file = (next(w for w in words if w.lstrip("-").startswith(f"benchmark_{kind}=")) for kind in ("format", "out_format"))
+        told.append({"stdout": shape_of(done.stdout, display), "stderr": console_shape(done.stderr),
+                     "file": shape_of((tmp_path / "out").read_text(), file)})
+    for what in ("stdout", "stderr", "file"):
+        assert told[0][what] == told[1][what], (flags, environment)
 
 
 def test_context_goes_to_stderr():
