@@ -1,5 +1,6 @@
 """The gate and merge: false alarms, power, what must not be compared."""
 
+import math
 import shutil
 
 import pytest
@@ -133,6 +134,36 @@ def test_a_slower_candidate_fails_the_gate(tmp_path):
     bench.compare("--rounds=12", output="pr")
     status, out, _ = bench.run("gate", "--baseline=main", "--candidate=pr")
     assert status == 1 and "regression" in out and "mimalloc" in out
+
+
+def test_two_backends_of_one_run(tmp_path):
+    """--in: ratios within a round, slice by slice in lock-step, even where the seconds kept are relative to another."""
+    bench = Bench(tmp_path)
+    bench.config = {"noise": 0.001, "ns": {"core": 15.6}}
+    assert bench.run("compare", "alpha.hgt", "pair/size:64", "--backends=system,core,jemalloc", "--quick", "--seed=1", "-o", "out")[0] == 0
+    status, out, err = bench.run("gate", "--in=out", "--baseline=jemalloc", "--candidate=core")
+    assert status == 1 and out.count("regression ") >= 2 and "+4.0%" in out, out + err
+    assert bench.run("gate", "--in=out", "--baseline=core", "--candidate=jemalloc")[0] == 0
+    assert bench.run("gate", "--in=out", "--baseline=jemalloc", "--candidate=core", "--max-regression=5%")[0] == 0
+    status, out, err = bench.run("gate", "--in=out", "--baseline=jemalloc", "--candidate=nobody")
+    assert status == 2 and "nobody: not a backend of this run; it has: system, system#aa, core, jemalloc" in err and err.count("\n") == 1
+
+
+def test_slices_are_paired_one_by_one():
+    """By hand: the machine halves its speed between slices 3 and 4, of both; the first slice does not count."""
+    def of(entry, slices):
+        return {"workload": "w", "entry": entry, "slices_ns": slices}
+    rounds = [{"results": [of("a", "900 100 100 200 200"), of("b", "100 110 110 220 220"), {"workload": "w", "entry": "c"}]}]
+    assert gate.within_rounds(rounds, "w", "a", "b") == [pytest.approx(math.log(1.1))]
+    assert gate.within_rounds(rounds, "w", "a", "c") == [] and gate.within_rounds(rounds, "v", "a", "b") == []
+
+
+def test_a_candidate_that_crashes_where_the_other_did_not(tmp_path):
+    bench = Bench(tmp_path)
+    bench.config = {"noise": 0.001, "fault": {"alpha on core": "crash"}}
+    bench.compare()
+    status, out, _ = bench.run("gate", "--in=out", "--baseline=mimalloc", "--candidate=core")
+    assert status == 1 and "crashed" in out
 
 
 @pytest.mark.parametrize("said, together", [

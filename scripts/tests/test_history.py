@@ -90,5 +90,6 @@ def test_gate_rates_counts_alarms_and_sees_what_is_planted(tmp_path):
     lines = {tuple(x.strip() for x in line.split("|")[1:3]): line for line in done.stdout.splitlines() if line.startswith("|")}
     assert "0 of 2 (0.0%" in lines["A/A, time", "2%"]
     assert "4 of 4 (100.0%" in lines["planted +10%, time", "2%"]  # two pairs of two backends
+    assert "0 of 4 (0.0%" in lines["one run, A/A", "2%"]
     done = subprocess.run([ROOT / "scripts/gate-rates", tmp_path / "run-0"], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1

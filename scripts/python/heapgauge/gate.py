@@ -5,6 +5,9 @@ What is compared is the backend's ratio to the yardstick within each round, so t
 machine cancels. The two folders' ratios are unpaired: Hodges and Lehmann's shift with its exact interval,
 at a level shared by all comparisons (Bonferroni, 99 % together). A regression is proven when the whole interval lies
 beyond what is allowed; everything else passes.
+
+With --in=DIR both are backends of one run (an old and a new .so), which sees far less: their ratio within each round, in
+lock-step where the workload allows it, with the exact interval of its median.
 """
 
 import argparse
@@ -16,6 +19,7 @@ from . import report, stats, store
 from .analysis import FINDING_STATUSES, paired
 from .errors import EXIT_FINDING, EXIT_WELL, Trouble
 from .exporters.markdown import aligned
+from .plan import HARNESS, backend_label
 
 # Of all comparisons together. Tables take 95 %; a gate stops people's work. Rounds of one run are not quite independent
 # (load comes and goes over minutes), so at 95 % the measured rate of false alarms was near 1 in 24 on a busy machine.
@@ -41,8 +45,10 @@ def parse(argv):
         description="Fails only on a proven regression of the candidate's results against the baseline's.",
         epilog="Exit status: 0 none is proven; 1 one is, or a cell that was well is broken now; 2 usage, or "
                "results that can't be compared.")
-    parser.add_argument("--baseline", required=True, metavar="DIR", type=Path)
-    parser.add_argument("--candidate", required=True, metavar="DIR", type=Path)
+    parser.add_argument("--baseline", required=True, metavar="DIR", help="a results folder, or with --in a backend")
+    parser.add_argument("--candidate", required=True, metavar="DIR", help="the same")
+    parser.add_argument("--in", dest="run", metavar="DIR", type=Path, help="one run in which both are backends, e.g. "
+                        "--baseline=./old.so --candidate=./new.so: measured together, small regressions are seen")
     parser.add_argument("--max-regression", type=fraction, default=0.02, metavar="2%",
                         help="slow-down or growth that is let pass (default 2%%)")
     parser.add_argument("--backends", metavar="A,B", help="only these (default: all but the yardstick)")
@@ -115,14 +121,60 @@ def compare_models(old, new, allowed, quantities, wanted=None):
             a, b = ratios(new, key, quantity), ratios(old, key, quantity)
             if a and b:
                 tests.append((key, quantity, a, b))
+    rows += judged(tests, stats.shift_estimate, allowed, noisy)
+    return rows, notes
+
+
+def judged(tests, estimate, allowed, noisy):
+    """Rows of (key, quantity, values...), `estimate` of whose values and a confidence is a log ratio."""
     confidence = 1 - (1 - CONFIDENCE) / max(1, len(tests))
-    for key, quantity, a, b in tests:
-        shift = stats.shift_estimate(a, b, confidence)
+    for key, quantity, *values in tests:
+        shift = estimate(*values, confidence)
         change = stats.Estimate(*(None if v is None else math.exp(v) for v in (shift.value, shift.low, shift.high)),
                                 shift.count)
         word, detail = judge(change, allowed, quantity == "time" and key[0] in noisy)
-        rows.append({"key": key, "quantity": quantity, "change": change, "word": word, "detail": detail})
-    return rows, notes
+        yield {"key": key, "quantity": quantity, "change": change, "word": word, "detail": detail}
+
+
+def within_rounds(rounds, workload, baseline, candidate):
+    """Log ratios of two backends' times, one a round: slice by slice where both ran in lock-step. [] if they did not."""
+    found = []
+    for stored in rounds:
+        slices = {r["entry"]: r["slices_ns"].split() for r in stored["results"] if r["workload"] == workload and r.get("slices_ns")}
+        if baseline not in slices or candidate not in slices:
+            return []
+        pairs = list(zip(map(int, slices[candidate]), map(int, slices[baseline])))[1:]  # the first has cold caches
+        found.append(stats.median([math.log(a / b) for a, b in pairs]))
+    return found
+
+
+def compare_backends(model, rounds, baseline, candidate, allowed, quantities):
+    """All comparisons of two backends of one run, as rows; and notes."""
+    cells, tests, rows, notes = index(model), [], [], []
+    for workload in model["workloads"]:
+        before, after = cells[workload["name"], baseline], cells[workload["name"], candidate]
+        key = (workload["name"], candidate)
+        if before["status"] == "ok" and after["status"] in FINDING_STATUSES:
+            rows.append({"key": key, "quantity": "status", "change": None, "word": "regression",
+                         "detail": f"{after['status']}: {after['detail']}"})
+        elif before["status"] != "ok" or after["status"] != "ok":
+            notes.append(f"{workload['name']}: no number of both")
+        for quantity in quantities if before["status"] == after["status"] == "ok" else ():
+            values = paired(after["samples"], before["samples"], QUANTITIES[quantity])
+            if values[0] and min(values[0]) > 0 and min(values[1]) > 0:
+                logs = within_rounds(rounds, workload["name"], baseline, candidate) if quantity == "time" else []
+                tests.append((key, quantity, logs or stats.log_ratios(*values)))
+    noisy = {w["name"] for w in model["workloads"] if w["noisy"]}
+    return rows + list(judged(tests, stats.median_estimate, allowed, noisy)), notes
+
+
+def backends_of(model, *specs):
+    """The names that backends have in a run; Trouble for one that is not in it."""
+    names = [e["name"] for e in model["entries"]]
+    for spec in specs:
+        if backend_label(spec) not in names:
+            raise Trouble(f"{spec}: not a backend of this run; it has: {', '.join(n for n in names if n != HARNESS)}")
+    return [backend_label(s) for s in specs]
 
 
 def judge(change, allowed, noisy):
@@ -156,11 +208,17 @@ def table(rows):
 def main(argv):
     """Runs `heapgauge gate` and returns its exit status."""
     options = parse(argv)
-    old, new = (report.load(store.Folder(p)) for p in (options.baseline, options.candidate))
-    require_comparable(old, new)
     quantities = list(QUANTITIES) if options.quantity == "both" else [options.quantity]
-    wanted = set(options.backends.split(",")) if options.backends else None
-    rows, notes = compare_models(old, new, options.max_regression, quantities, wanted)
+    if options.run:
+        folder = store.Folder(options.run)
+        model = report.load(folder)
+        names = backends_of(model, options.baseline, options.candidate)
+        rows, notes = compare_backends(model, folder.read_rounds(), *names, options.max_regression, quantities)
+    else:
+        old, new = (report.load(store.Folder(p)) for p in (options.baseline, options.candidate))
+        require_comparable(old, new)
+        wanted = set(options.backends.split(",")) if options.backends else None
+        rows, notes = compare_models(old, new, options.max_regression, quantities, wanted)
     if not rows:
         raise Trouble("nothing to compare: " + ("; ".join(notes) or "no backend beside the yardstick in both"))
     print(table(rows))

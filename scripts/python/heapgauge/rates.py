@@ -2,11 +2,13 @@
 
 Takes runs of one program on one machine (A/A): whatever the gate calls a regression between two of them is a
 false alarm. Power: the same pairs with the candidate's times multiplied, so that the noise is real and the
-slow-down known.
+slow-down known. Where the runs hold slow-0%:NAME and slow-5%:NAME (a decorator that burns time), the gate within
+one run (--in) is tried as well: on the baseline's A/A pair, and on each of these against slow-0%:NAME.
 """
 
 import argparse
 import copy
+import re
 from pathlib import Path
 
 from . import gate, report, stats, store
@@ -31,6 +33,28 @@ def outcome(old, new, allowed, quantities):
     """(comparisons, regressions) of one gate."""
     rows, _ = gate.compare_models(old, new, allowed, quantities)
     return len(rows), sum(row["word"] == "regression" for row in rows)
+
+
+def within(models):
+    """(what, baseline, candidate) of the gates that one run allows."""
+    names = [e["name"] for e in models[0]["entries"]]
+    control = next(e["name"] for e in models[0]["entries"] if e["role"] == "control")
+    planted = [(re.match(r"slow-([\d.]+)%:(.+)", n), n) for n in names]
+    pairs = [(f"{m[1]}% slower", f"slow-0%:{m[2]}", n) for m, n in planted if m and float(m[1]) > 0]
+    return [("A/A", models[0]["baseline"], control), *((w, a, b) for w, a, b in pairs if a in names)]
+
+
+def rates_within(models, rounds, allowed):
+    """Rows as rates(), a row a workload: gates with --in=RUN on time, each workload a trial of its own."""
+    rows = []
+    for what, baseline, candidate in within(models):
+        for limit in allowed:
+            found = [gate.compare_backends(m, r, baseline, candidate, limit, ["time"])[0] for m, r in zip(models, rounds)]
+            names = dict.fromkeys(r["key"][0] for one in found for r in one)
+            told = ", ".join(f"{n} {sum(r['word'] == 'regression' for one in found for r in one if r['key'][0] == n)}" for n in names)
+            rows.append([f"one run, {what}", f"{limit:.0%}",
+                         share(sum(any(r["word"] == "regression" for r in one) for one in found), len(found)), told])
+    return rows
 
 
 def share(found, total):
@@ -68,11 +92,13 @@ def main(argv):
     try:
         if len(options.runs) < 2:
             raise Trouble("at least two runs are needed")
-        models = [report.load(store.Folder(p)) for p in options.runs]
+        folders = [store.Folder(p) for p in options.runs]
+        models, rounds = [report.load(f) for f in folders], [f.read_rounds() for f in folders]
         for model in models[1:]:
             gate.require_comparable(models[0], model)
     except Trouble as trouble:
         parser.exit(EXIT_TROUBLE, f"gate-rates: {trouble}\n")
-    rows = rates(models, options.max_regression or [0.0, 0.02])
+    allowed = options.max_regression or [0.0, 0.02]
+    rows = rates(models, allowed) + rates_within(models, rounds, allowed)
     print(aligned(["trial", "allowed", "gates that failed", "comparisons called regressions"], rows, ("trial",)))
     return EXIT_WELL
