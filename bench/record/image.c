@@ -403,8 +403,8 @@ static uint64_t read_plain(struct hg_image_view *v, uint32_t thread, const struc
     struct hg_slots slots = v->slots; /* no store below can be taken for one to it */
     hg_op *op = v->batch + v->batch_count;
     uint64_t room = HG_BATCH_OPS - 1 - v->batch_count, tail = first;
-    if (slots.given_back_capacity - slots.given_back_count < room)
-        return 0;
+    if (stop <= tail || slots.given_back_capacity - slots.given_back_count < room)
+        return 0; /* an event of two units may have gone past `publish` */
     if (room > stop - tail)
         room = stop - tail;
     for (uint32_t expected = (uint32_t)v->expected; room; room--, tail++, expected++) {
@@ -464,7 +464,7 @@ static uint64_t read_run(struct hg_image_view *v, uint32_t i) {
             count += read_plain(v, i, units);
         if (ring->tail - ring->tail_published >= PUBLISH_UNITS)
             publish_tail(v, i, ring->head - ring->tail <= HG_RING_UNITS / 2);
-        if (ring->tail == ring->head)
+        if (ring->tail >= ring->head)
             break;
         ring->next = number_at(v, ring, units);
         if ((int64_t)(ring->next - v->expected) > 0)
@@ -516,7 +516,7 @@ uint64_t hg_image_drain(struct hg_image_view *v, uint64_t now_ns, bool is_last) 
         }
         v->stalled_ns = 0;
         count += read_run(v, i);
-        if (v->ring[i].tail == v->ring[i].head) {
+        if (v->ring[i].tail >= v->ring[i].head) { /* >: a program gone wild wrote half an event */
             v->ring[i].is_queued = false;
             v->queue[0] = v->queue[--v->queue_count];
         }
