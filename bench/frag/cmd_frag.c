@@ -37,7 +37,7 @@ struct options {
 struct session {
     const struct options *options;
     hg_json json;
-    bool has_json, has_table;
+    bool has_json, has_table, has_head;
     int findings;
 };
 
@@ -205,6 +205,9 @@ static int attack(struct session *session, const struct hg_frag_config *config,
     session->findings += !good;
     if (session->has_json)
         put_run(&session->json, &job, spec, status);
+    if (session->has_table && !session->has_head) /* an unknown backend has none */
+        print_head(session->options);
+    session->has_head = true;
     if (session->has_table && good)
         print_row(adversary->name, spec, result);
     else if (session->has_table)
@@ -257,8 +260,6 @@ static int run_all(const struct options *options) {
         hg_json_key(&session.json, "runs");
         hg_json_array(&session.json);
     }
-    if (session.has_table)
-        print_head(options);
     int status = hg_each_backend("frag", options->backends, attack_backend, &session);
     if (session.has_json) {
         hg_json_end_array(&session.json);

@@ -56,7 +56,8 @@ def main(program):
                 if judge(r, r["backend"])]
     judge_is_awake(runs[-1])
     for options in (["--adversary=nobody"], ["--live=1"], ["--backend=nobody"], ["word"]):
-        assert frag(program, *options)[0] == 2, options
+        code, out, err = frag(program, *options)
+        assert code == 2 and not out and len(err.splitlines()) == 1, (options, out, err)
     code, out, err = frag(program, "--backend=system", "--live=2M", "--retention=0", "--adversary=robson",
                           "--timeout=0.000001")
     assert code == 1 and "timeout" in out, (code, out, err)
