@@ -58,6 +58,7 @@ struct play {
     struct hg_play_result *result;
     struct hg_played *slots;
     size_t slot_capacity;
+    uint64_t slice, slice_end, slice_begin_ns; /* see hg_play_slices; slice_end UINT64_MAX: none */
     /* several threads */
     struct worker *workers;
     unsigned worker_end; /* thread numbers seen: 0 .. worker_end-1 */
@@ -126,6 +127,33 @@ static void add_tally(struct hg_play_result *result, const struct hg_play_tally 
 static uint64_t above_baseline(const struct play *play, uint64_t bytes) {
     uint64_t baseline = play->result->rss_baseline_bytes;
     return bytes > baseline ? bytes - baseline : 0;
+}
+
+/* ---- slices ---- */
+
+static uint64_t end_of_slice(const struct hg_play_slices *slices, uint64_t slice) {
+    return (uint64_t)((unsigned __int128)slices->operations * (slice + 1) / slices->count);
+}
+
+static void begin_slices(struct play *play) {
+    const struct hg_play_slices *slices = play->config->slices;
+    play->slice_end = slices ? end_of_slice(slices, 0) : UINT64_MAX;
+    if (slices)
+        slices->turn(slices->context, 0);
+}
+
+/* Operations before `index` are performed: the others' turn, where that ends a slice. */
+static void may_end_slice(struct play *play, uint64_t index) {
+    const struct hg_play_slices *slices = play->config->slices;
+    if (index != play->slice_end)
+        return;
+    slices->times_ns[play->slice] = play->result->time_ns - play->slice_begin_ns;
+    play->slice_begin_ns = play->result->time_ns;
+    play->slice_end = UINT64_MAX;
+    if (++play->slice == slices->count)
+        return;
+    play->slice_end = end_of_slice(slices, play->slice);
+    slices->turn(slices->context, play->slice);
 }
 
 /* Environment operations that the measuring hand knows: a purge, and time (no call: it counts as left
@@ -212,11 +240,13 @@ static enum hg_status play_timed(struct play *play, const hg_op *ops, size_t cou
     return done == count ? HG_OK : wrong_stream(play, first + done);
 }
 
-/* The part of a block up to and with the operation after which live bytes are greatest. */
-static size_t until_peak(const struct play *play, uint64_t first, size_t count) {
+/* How many of `count` operations are played in one piece: up to and with the one after which live bytes are
+ * greatest, up to the end of a slice. */
+static size_t until_stop(const struct play *play, uint64_t first, size_t count) {
     uint64_t peak = play->source->live_peak_operation;
-    return peak != UINT64_MAX && peak >= first && peak < first + count ? (size_t)(peak - first + 1)
-                                                                       : 0;
+    if (peak != UINT64_MAX && peak >= first && peak < first + count)
+        count = (size_t)(peak - first + 1);
+    return play->slice_end - first < count ? (size_t)(play->slice_end - first) : count;
 }
 
 static enum hg_status play_block(struct play *play, const hg_op *ops, size_t count,
@@ -233,14 +263,19 @@ static enum hg_status play_block(struct play *play, const hg_op *ops, size_t cou
         add_tally(play->result, &tally);
         return status;
     }
-    size_t head = until_peak(play, first, count);
-    if (head) {
-        enum hg_status status = play_timed(play, ops, head, first);
+    while (count) {
+        size_t part = until_stop(play, first, count);
+        enum hg_status status = play_timed(play, ops, part, first);
         if (status != HG_OK)
             return status;
-        play->result->rss_at_live_peak_bytes = above_baseline(play, hg_rss_bytes());
+        ops += part;
+        first += part;
+        count -= part;
+        if (first - 1 == play->source->live_peak_operation)
+            play->result->rss_at_live_peak_bytes = above_baseline(play, hg_rss_bytes());
+        may_end_slice(play, first);
     }
-    return play_timed(play, ops + head, count - head, first + head);
+    return HG_OK;
 }
 
 /* ---- several threads: the demultiplexer ---- */
@@ -563,13 +598,14 @@ static enum hg_status take_block(struct play *play, const hg_op *ops, size_t cou
         }
         play->window[play->window_count++] = ops[i];
         bool at_peak = first + i == play->source->live_peak_operation;
-        if (play->window_count < WINDOW_OPS && !at_peak)
+        if (play->window_count < WINDOW_OPS && !at_peak && first + i + 1 != play->slice_end)
             continue;
         enum hg_status status = play_window(play);
         if (status != HG_OK)
             return status;
         if (at_peak && !play->config->oracle)
             play->result->rss_at_live_peak_bytes = above_baseline(play, hg_rss_bytes());
+        may_end_slice(play, first + i + 1);
     }
     return HG_OK;
 }
@@ -684,6 +720,7 @@ static enum hg_status play_all(struct play *play) {
     hg_rss_peak_reset();
     play->result->rss_baseline_bytes = hg_rss_bytes();
     uint64_t faults = hg_minor_faults();
+    begin_slices(play);
     while (status == HG_OK) {
         status = play->config->mode == HG_PLAY_SINGLE ? play_block(play, ops, count, first)
                                                       : take_block(play, ops, count, first);
@@ -705,6 +742,8 @@ static enum hg_status play_all(struct play *play) {
     play->result->rss_peak_bytes = above_baseline(play, hg_rss_peak_bytes());
     drain(play);
     play->result->rss_drained_bytes = above_baseline(play, hg_rss_bytes());
+    if (status == HG_END && play->config->slices)
+        play->config->slices->turn(play->config->slices->context, play->config->slices->count);
     return status == HG_END ? HG_OK : status;
 }
 

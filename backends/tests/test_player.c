@@ -255,12 +255,60 @@ static void hand_over_keeps_its_order(void **state) {
     free(ops);
 }
 
+/* What a play in slices told: the turns in their order, and the calls made when each came. */
+struct turns {
+    uint64_t next, calls[64], begin;
+};
+
+static void note_turn(void *context, uint64_t i) {
+    struct turns *turns = context;
+    assert_int_equal(i, turns->next++);
+    turns->calls[i] = hg_counting_total() - turns->begin;
+}
+
+/* Every slice holds its share of the operations, none is lost or done twice, and the last turn comes when the blocks
+ * that were left are freed; the times add up to the whole. */
+static void slices_share_the_operations(void **state) {
+    enum { OPS = 300000, SLICES = 7 };
+    (void)state;
+    const hg_backend *backend = open_backend("count:core");
+    for (int mode = HG_PLAY_SINGLE; mode <= HG_PLAY_PARALLEL; mode++) {
+        struct hg_generator_config stream = {.seed = 5,
+                                             .operation_count = OPS,
+                                             .live_blocks = 500,
+                                             .size_max = 2000,
+                                             .threads = mode == HG_PLAY_SINGLE ? 1 : 4};
+        hg_generator *generator = hg_generator_create(&stream);
+        struct hg_source source = hg_generator_source(generator);
+        source.live_peak_operation = 1234;
+        uint64_t times_ns[SLICES], sum = 0;
+        struct turns turns = {.begin = hg_counting_total()};
+        struct hg_play_slices slices = {SLICES, OPS, note_turn, &turns, times_ns};
+        struct hg_play_config config = {
+            .backend = backend, .mode = (enum hg_play_mode)mode, .slices = &slices};
+        struct hg_play_result result;
+        assert_int_equal(hg_play(&config, &source, &result), HG_OK);
+        assert_int_equal(turns.next, SLICES + 1);
+        assert_int_equal(turns.calls[0], 2); /* the warm-up */
+        assert_int_equal(turns.calls[SLICES], result.operations + result.live_end_blocks + 2);
+        for (uint64_t i = 0; i < SLICES; i++) {
+            sum += times_ns[i];
+            if (i + 1 < SLICES) /* some operations are no calls */
+                assert_in_range(turns.calls[i + 1] - turns.calls[i], OPS / SLICES * 9 / 10,
+                                OPS / SLICES + 1);
+        }
+        assert_int_equal(sum, result.time_ns);
+        hg_generator_destroy(generator);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(asked_equals_counted),
         cmocka_unit_test(wrong_streams_are_refused),
         cmocka_unit_test(blocks_are_freed_after_they_exist),
         cmocka_unit_test(hand_over_keeps_its_order),
+        cmocka_unit_test(slices_share_the_operations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,9 +119,7 @@ static int run_instructions(const struct options *options, int argc, char **argv
 /* True iff the word was one of ours. */
 static bool take(struct options *options, const char *word) {
     double rate;
-    const size_t length = strlen(word);
-    if (*word != '-' && length > 4 && strcmp(word + length - 4, ".hgt") == 0 &&
-        options->trace_count < TRACES_MAX)
+    if (*word != '-' && hg_is_trace(word) && options->trace_count < TRACES_MAX)
         options->traces[options->trace_count++] = word;
     else if (strncmp(word, "--backend=", 10) == 0)
         options->latency.backends = word + 10;

@@ -92,6 +92,21 @@ static int play_trace(const struct cell *cell, struct measured *measured) {
     };
     if (config.mode == HG_PLAY_SINGLE)
         pin(cell, measured);
+    static uint64_t times_ns[HG_LOCKSTEP_SLICES_MAX];
+    struct hg_lockstep_entry turns = cell->turns;
+    struct hg_play_slices slices = {
+        .count = turns.shared ? hg_lockstep_slices(turns.shared) : 0,
+        .operations = totals->operation_count,
+        .turn = hg_lockstep_between,
+        .context = &turns,
+        .times_ns = times_ns,
+    };
+    if (turns.shared && slices.count > slices.operations) {
+        say(measured, "error", "a trace of fewer operations than slices");
+        return HG_EXIT_OK;
+    }
+    if (turns.shared)
+        config.slices = &slices;
     struct hg_play_result result;
     uint64_t calls = hg_counting_total();
     hg_curve_start();
@@ -101,6 +116,8 @@ static int play_trace(const struct cell *cell, struct measured *measured) {
         say(measured, "error", *result.why ? result.why : hg_session_why(&session));
         return HG_EXIT_OK;
     }
+    if (turns.shared)
+        hg_lockstep_put_times(turns.shared, turns.entry, times_ns);
     measured->threads = result.threads;
     measured->asked = result.operations;
     /* The drain and the warm-up are calls as well. */
@@ -203,11 +220,6 @@ static int run_benchmark(const struct cell *cell, struct measured *measured) {
     return HG_EXIT_OK;
 }
 
-static bool is_trace(const char *workload) {
-    size_t length = strlen(workload);
-    return length > 4 && strcmp(workload + length - 4, ".hgt") == 0;
-}
-
 static int measure_in_child(void *argument) {
     struct cell_job *job = argument;
     struct cell cell = *job->cell;
@@ -217,8 +229,8 @@ static int measure_in_child(void *argument) {
         say(job->measured, "error", "no memory to record a curve in");
         return HG_EXIT_OK;
     }
-    int status = is_trace(cell.workload) ? play_trace(&cell, job->measured)
-                                         : run_benchmark(&cell, job->measured);
+    int status = hg_is_trace(cell.workload) ? play_trace(&cell, job->measured)
+                                            : run_benchmark(&cell, job->measured);
     if (cell.curve)
         hg_curve_gather(cell.curve);
     return status;

@@ -17,12 +17,12 @@
 
 static const char usage[] =
     "usage: heapgauge lockstep WORKLOAD --json=DIR [OPTIONS] BACKEND...\n\n"
-    "Runs the same benchmark of one thread on several backends, each in a process of its own, in slices\n"
-    "that take turns: what heapgauge compare runs once a round. DIR gets a cell's JSON for each, 0.json,\n"
-    "1.json, ..., with the times of its slices.\n\n"
+    "Runs the same benchmark of one thread, or the same trace, on several backends, each in a process of\n"
+    "its own, in slices that take turns: what heapgauge compare runs in a round. DIR gets a cell's JSON for\n"
+    "each, 0.json, 1.json, ..., with the times of its slices.\n\n"
     "  --json=DIR       an existing folder\n"
-    "  --ops=N          iterations (1M)\n"
-    "  --slices=N       slices, 2 to 4096, N iterations at most (200)\n"
+    "  --ops=N          iterations (1M); a trace is played whole\n"
+    "  --slices=N       slices, 2 to 4096, no more than iterations or operations of the trace (200)\n"
     "  --seed=N         of the order in which they take turns (1)\n"
     "  --cpu=N          the processor (0)\n"
     "  --timeout=S      seconds, for all together (600)\n"
@@ -186,7 +186,7 @@ int hg_cmd_lockstep(int argc, char **argv) {
     run.backends = argv + optind + 1;
     run.entries = argc - optind > 1 ? (unsigned)(argc - optind - 1) : 0;
     if (!run.directory || run.entries < 1 || run.entries > HG_LOCKSTEP_ENTRIES_MAX ||
-        run.slices > run.iterations)
+        (run.slices > run.iterations && !hg_is_trace(run.workload)))
         return hg_usage_error("lockstep",
                               "WORKLOAD, --json=DIR, one to %d BACKENDs and no more "
                               "slices than iterations are needed; see: heapgauge help "

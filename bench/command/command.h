@@ -34,6 +34,9 @@ bool hg_parse_double(const char *text, double *out);
 /* Takes every such word out of argv, which stays ended by NULL; true iff it was there. */
 bool hg_take_word(int *argc, char **argv, const char *word);
 
+/* True iff the word names a trace: it ends in .hgt. */
+bool hg_is_trace(const char *word);
+
 /* The nearest subcommand to a word; NULL if none is near. */
 const char *hg_nearest_command(const char *word);
 

@@ -1,4 +1,4 @@
-/* Cells in lock-step: the same workload on several backends, each in a process of its own, in slices of a
+/* Cells in lock-step: the same workload, a benchmark or a trace, on several backends, each in a process of its own, in slices of a
  * fraction of a millisecond that take turns on one processor. What slows the machine for a while slows
  * neighbouring slices alike, so that their ratio does not feel it. Shared between `heapgauge lockstep`,
  * which hands out the turns, and `heapgauge cell --lockstep`, which takes them. */
@@ -18,7 +18,7 @@ struct hg_lockstep *hg_lockstep_attach(int fd);
 
 /* ---- for who takes turns: entry e ---- */
 
-/* For hg_benchmark_set_slices(): waits for this entry's turn, and notes what its slices take. */
+/* For hg_benchmark_set_slices() and hg_play_slices: waits for this entry's turn, and notes what its slices take. */
 struct hg_lockstep_entry {
     struct hg_lockstep *shared;
     unsigned entry;
@@ -26,7 +26,8 @@ struct hg_lockstep_entry {
 };
 unsigned hg_lockstep_slices(const struct hg_lockstep *shared);
 void hg_lockstep_between(void *entry, uint64_t slice);
-/* Nanoseconds of each slice. */
+/* Nanoseconds of each slice: between the calls of between(), or what put() said since. */
+void hg_lockstep_put_times(struct hg_lockstep *shared, unsigned entry, const uint64_t *times_ns);
 const uint64_t *hg_lockstep_times(const struct hg_lockstep *shared, unsigned entry);
 
 /* ---- for who hands them out ---- */

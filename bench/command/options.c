@@ -116,3 +116,8 @@ int hg_json_close(const char *command, const char *path, hg_sink *sink, int fd) 
         return hg_usage_error(command, "cannot write %s: %s", path, strerror(error));
     return HG_EXIT_OK;
 }
+
+bool hg_is_trace(const char *word) {
+    size_t length = strlen(word);
+    return length > 4 && strcmp(word + length - 4, ".hgt") == 0;
+}

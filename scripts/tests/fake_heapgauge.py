@@ -180,7 +180,7 @@ def lockstep():
                 told = json.load(file)
         except (OSError, ValueError):
             continue
-        if told.get("status") == "ok" and "seconds" in told:
+        if told.get("status") == "ok" and told.get("seconds", 0) > 0:  # a NaN is not
             told["slices_ns"] = [round(told["seconds"] * 1e9 / count)] * count
             with open(path, "w") as file:
                 json.dump(told, file)

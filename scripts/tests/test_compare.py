@@ -41,11 +41,12 @@ def test_every_round_holds_every_cell_once_in_a_latin_square(measured):
     assert "system#aa" in entries and "null" in entries
     rounds = [measured.read(f"rounds/{n:03d}.json") for n in range(1, 13)]
     for stored in rounds:
-        assert [r["position"] for r in stored["results"]] == list(range(2 * len(entries)))
+        positions = [p for r in stored["results"] for p in r["turns"]["position"]]
+        assert sorted(positions) == list(range(2 * len(entries) * compare_module.TRACE_TURNS))
     for workload in ("alpha", "beta"):
-        rows = [[r["entry"] for r in stored["results"] if r["workload"] == workload]
-                for stored in rounds[:len(entries)]]
-        assert all(sorted(column) == sorted(entries) for column in zip(*rows))
+        rows = [[r["entry"] for r in sorted(cells, key=lambda r: r["turns"]["position"][turn])] for stored in rounds
+                for turn in range(compare_module.TRACE_TURNS) for cells in [[r for r in stored["results"] if r["workload"] == workload]]]
+        assert all(sorted(column) == sorted(entries) for column in zip(*rows[:len(entries)]))
 
 
 def test_a_workload_has_one_operation_count_for_all(measured):
@@ -413,9 +414,9 @@ def test_context_has_provenance(measured):
     assert json.dumps(context).find(str(machine.REPOSITORY)) < 0
 
 
-def told(label, slices, seconds=1.0, reference=False, status="ok"):
-    return {"workload": label, "is_reference": reference,
-            "cell": {"status": status, "seconds": seconds, "operations_counted": 10, "slices_ns": slices}}
+def told(label, slices, seconds=1.0, reference=False, status="ok", turn=0):
+    return {"workload": label, "entry": "base" if reference else "other", "is_reference": reference, "turn": turn,
+            "cell": {"workload": label, "status": status, "seconds": seconds, "operations_counted": 10, "slices_ns": slices}}
 
 
 def test_settle_slices_by_hand():
@@ -429,6 +430,26 @@ def test_settle_slices_by_hand():
     assert slow["slices_ns"].split()[0] == "1" and "slices_ns" not in slow["cell"]
     assert alone["cell"]["seconds"] == pytest.approx(50 * 4e-9) and bad["cell"]["seconds"] == 1.0
     assert all("is_reference" not in r for r in (base, slow, alone, bad))
+
+
+def test_settle_turns_of_a_benchmark_by_hand():
+    """Turns whose memory lies well and badly: 10 % slower and 10 % faster make the geometric mean of both."""
+    results = [told("w", [9, 100, 100, 100], reference=True, turn=1), told("w", [9, 110, 110, 110], turn=1),
+               told("w", [9, 300, 300, 300], reference=True, turn=2), told("w", [9, 270, 270, 270], turn=2)]
+    hyperfine.settle_slices(results)
+    assert [r["cell"]["seconds"] for r in results[::2]] == [pytest.approx(200 * 4e-9)] * 2
+    assert [r["cell"]["seconds"] for r in results[1::2]] == [pytest.approx(200 * 4e-9 * (1.1 * 0.9) ** 0.5)] * 2
+    assert all("turn" not in r for r in results)
+
+
+def test_settle_turns_of_a_trace_by_hand():
+    """A long slice counts by its length; what disturbs a slice in one turn of three, on either side, is not in the sum."""
+    base = [[10, 1000, 20], [10, 9000, 20], [10, 1000, 20]]
+    other = [[20, 1000, 20], [20, 9000, 20], [99, 1000, 10]]
+    results = [told("t.hgt", slices, reference=which is base, turn=turn) for which in (base, other)
+               for turn, slices in enumerate(which)]
+    hyperfine.settle_slices(results)
+    assert {r["entry"]: r["cell"]["seconds"] for r in results} == {"base": pytest.approx(1030e-9), "other": pytest.approx(1040e-9)}
 
 
 def test_runs_of_a_cell_in_one_round_by_hand():

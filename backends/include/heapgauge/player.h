@@ -28,6 +28,17 @@ enum hg_play_mode {
                          threads keep their order (happens-before), all else is free */
 };
 
+/* A measured play in parts of about as many operations each, for replays of several backends that take turns. */
+struct hg_play_slices {
+    uint64_t count;      /* 1 or more */
+    uint64_t operations; /* of the whole stream, `count` or more */
+    /* Before the i-th part (from 0), and as turn(context, count) when all is over, blocks freed; never when the play
+     * fails on the way. Decoding lies behind it, outside the times. */
+    void (*turn)(void *context, uint64_t i);
+    void *context;
+    uint64_t *times_ns; /* out: of each part, as hg_play_result's time_ns */
+};
+
 struct hg_play_config {
     const hg_backend *backend;
     enum hg_face face;
@@ -38,7 +49,8 @@ struct hg_play_config {
                               such play on, for the rest of the process's life */
     hg_oracle *oracle; /* check with this; NULL: measure. Not with HG_PLAY_PARALLEL unless the
                               oracle is concurrent */
-    unsigned finish_order; /* for the oracle, see hg_oracle_finish */
+    unsigned finish_order;               /* for the oracle, see hg_oracle_finish */
+    const struct hg_play_slices *slices; /* NULL: in one piece. Not with the oracle */
 };
 
 struct hg_play_result {

@@ -283,6 +283,31 @@ def test_cells_in_lockstep_do_all_that_is_asked(tmp_path):
 
 
 @not_sanitized
+def test_traces_in_lockstep_are_played_whole(trace, tmp_path):
+    """The same calls as alone, the same memory, and slices whose times add up."""
+    backends = ("system", "count:core", "null")
+    cells = lockstep(tmp_path / "out", trace, *backends, slices=40)
+    for backend, cell in zip(backends, cells):
+        alone = json.loads(run("cell", trace, f"--backend={backend}", "--json=-").stdout)
+        assert cell["status"] == "ok" and cell["operations_asked"] == alone["operations_asked"] > 10000, cell
+        assert cell["operations_counted"] == alone["operations_counted"]
+        assert len(cell["slices_ns"]) == 40 and min(cell["slices_ns"]) > 0
+        assert abs(cell["seconds"] - sum(cell["slices_ns"]) * 1e-9) < 1e-12
+        if backend != "null":
+            peaks = [c["rss_peak_bytes"] - c["rss_baseline_bytes"] for c in (cell, alone)]
+            assert abs(peaks[0] - peaks[1]) < 256 << 10, (cell, alone)
+
+
+@not_sanitized
+def test_a_trace_shorter_than_its_slices_is_refused(tmp_path):
+    text = tmp_path / "short.txt"
+    text.write_text("t0 s0 = malloc(8)\nt0 free(s0)\n")
+    assert run("show", "--parse", text, "-o", tmp_path / "short.hgt").returncode == 0
+    cell, = lockstep(tmp_path / "out", tmp_path / "short.hgt", "core", slices=3)
+    assert cell["status"] == "error" and "fewer operations than slices" in cell["detail"]
+
+
+@not_sanitized
 @pytest.mark.parametrize("fault, word", [("crash", "crashed"), ("hang", "timeout")])
 def test_one_that_ends_in_lockstep_leaves_the_turns_to_the_others(fault, word, tmp_path):
     cells = lockstep(tmp_path / "out", "pair/size:64", "core", LIBDIR / f"libbad_{fault}.so", "core", ops=100000, slices=100,

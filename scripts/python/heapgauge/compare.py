@@ -29,6 +29,9 @@ SLOWEST_MAX = 8  # times that, what the slowest may take, where that can be had:
 TURNS_MAX, TURNS_MAX_QUICK = 10, 5  # runs of a cell in a round, of which the fastest counts
 RUN_SECONDS_MIN = 0.015  # a shorter run is not worth its process
 SLICES, SLICES_QUICK, SLICE_SECONDS = 200, 100, 0.00025  # of a benchmark of one thread, which runs in lock-step
+TRACE_TURNS = 3  # of a trace in a round, in lock-step: each slice's median counts
+WINDOW_SECONDS = 0.002  # a slice of a trace of several threads: they all meet at its end
+SLICES_MAX = 400
 PROBE_ITERATIONS = 20_000
 COUNT_ITERATIONS = 2_000
 STRIKES_MAX = 2  # a backend that failed so often on a workload is not run there again
@@ -410,12 +413,17 @@ def calibrate(folder, plan, program, out):
 
 
 def calibrated(workload, plan, program, out):
-    """A workload's iterations, turns and slices, from a trial on every backend. A trace is played whole, once."""
-    if workload["class"] == "trace":
-        return 1, 1, 0
-    probes = [probe(program, workload["spec"], entry["backend"], plan) for entry in plan["entries"]
+    """A workload's iterations, turns and slices, from a trial on every backend."""
+    is_trace = workload["class"] == "trace"
+    trial = trial_of_trace if is_trace else probe
+    probes = [trial(program, runnable(workload["spec"]), entry["backend"], plan) for entry in plan["entries"]
               if entry["role"] in ("baseline", "backend") and (workload["name"], entry["name"]) not in out]
     probes = [found for found in probes if found]
+    if is_trace:
+        slices = min(probes, default=0)
+        say(f"plan     {workload['name']}: played whole, " + (f"{TRACE_TURNS} times in a round, in {slices} slices in lock-step"
+                                                              if slices else "once in a round"))
+        return (1, TRACE_TURNS, slices) if slices else (1, 1, 0)
     if not probes:
         say(f"plan     {workload['name']}: no backend could run it")
         return PROBE_ITERATIONS, 1, 0
@@ -434,6 +442,15 @@ def calibrated(workload, plan, program, out):
     say(f"plan     {workload['name']}: {turns} turns of {count:,} iterations in a round ({min(speeds):.1f} to "
         f"{max(speeds):.1f} ns each)")
     return count, turns, 0
+
+
+def trial_of_trace(program, trace, backend, plan):
+    """Slices for which a backend would do; None: it failed. A slice has a thousand operations or more, else it is all clock."""
+    cell = hyperfine.measure(program, trace, backend, 1, plan["timeout_s"], plan["memory_bytes"])
+    if cell["status"] != "ok" or not cell.get("seconds"):
+        return None
+    each_s = SLICE_SECONDS if cell.get("threads") == 1 else WINDOW_SECONDS
+    return max(2, min(SLICES_MAX, int(cell["seconds"] / each_s), cell["operations_asked"] // 1000))
 
 
 def turns_for(aim_s, run_s, most):
@@ -474,7 +491,7 @@ def cells_of_round(plan, number, out, shaky=()):
     """The runs of a round in their order, without those that are barred; one run of those that failed once."""
     by_name = {w["name"]: w for w in plan["workloads"]}
     entries = {e["name"]: e for e in plan["entries"]}
-    cells = []
+    cells, turn_of = [], {}
     turns, once = {w["name"]: w.get("turns") or 1 for w in plan["workloads"]}, set()
     for name, entry in plans.round_order(list(by_name), list(entries), number, plan["seed"], turns):
         subject = plan["baseline"] if entries[entry]["role"] == "control" else entry
@@ -482,10 +499,12 @@ def cells_of_round(plan, number, out, shaky=()):
             continue
         if (name, subject) in shaky:
             once.add((name, entry))
+        turn_of[name, entry] = turn_of.get((name, entry), 0) + 1
         workload = by_name[name]
         cells.append({"name": f"{name}/backend:{entry}", "label": name, "entry": entry,
                       "workload": runnable(workload["spec"]), "spec": workload["spec"], "backend": entries[entry]["backend"],
                       "iterations": workload["iterations"], "slices": workload.get("slices"),
+                      "turn": turn_of[name, entry],
                       "is_baseline": entry == plan["baseline"]})
     return cells
 

@@ -146,10 +146,12 @@ def command_of(program, cell, timeout_s, memory_bytes, cpu):
 
 
 def in_step(cells):
-    """Lists of cells: those of a workload in slices together, the others each alone."""
+    """Lists of cells: those of a workload's turn in slices together, the others each alone."""
     groups = []
     for cell in cells:
-        if cell.get("slices") and groups and groups[-1][0]["label"] == cell["label"]:
+        together = groups and cell.get("slices") and (groups[-1][0]["label"], groups[-1][0].get("turn")) == (
+            cell["label"], cell.get("turn"))
+        if together:
             groups[-1].append(cell)
         else:
             groups.append([cell])
@@ -159,8 +161,9 @@ def in_step(cells):
 def lockstep_command(program, number, group, timeout_s, memory_bytes, cpu):
     """The command that runs cells in lock-step, as a list."""
     first = group[0]
+    seed = number * 1000 + first.get("turn", 0)
     return [program, "lockstep", first["workload"], f"--ops={first['iterations']}", f"--slices={first['slices']}",
-            f"--seed={number}", f"--cpu={cpu or 0}", f"--timeout={timeout_s:g}", f"--memory={memory_bytes}",
+            f"--seed={seed}", f"--cpu={cpu or 0}", f"--timeout={timeout_s:g}", f"--memory={memory_bytes}",
             *(cell["backend"] for cell in group)]
 
 
@@ -179,31 +182,54 @@ def result_of(result, cell, path, command, position):
         found["backend_path"] = machine.portable(found["backend_path"])
     if cell.get("slices"):
         result["is_reference"] = bool(cell.get("is_baseline"))
+        result["turn"] = cell.get("turn", 0)
     return result
 
 
 def settle_slices(results):
-    """The time of cells that ran in lock-step: the reference's median slice, and each other's median ratio to the
-    reference slice by slice, times the number of slices. The first slice, with all caches cold, is left out.
+    """The time of cells that ran in lock-step: the reference's, and each other's ratio to it.
 
-    What disturbs the machine for longer than a slice is in both sides of a ratio; what is shorter is in few.
+    A slice is compared with the reference's of the same turn only: what disturbs the machine for longer than a slice is in
+    both sides of a ratio, what is shorter is in few.
     """
-    groups = {}
+    turns = {}
     for result in results:
-        reference = result.pop("is_reference", None)
+        reference, turn = result.pop("is_reference", None), result.pop("turn", 0)
         slices = result["cell"].pop("slices_ns", None)
-        if reference is not None and result["cell"]["status"] == "ok" and slices:
-            groups.setdefault(result["workload"], []).append((not reference, slices, result))
-    for members in groups.values():
-        members.sort(key=lambda member: member[0])  # the baseline first, where it is there
-        reference = members[0][1]
-        for _, slices, result in members:
-            ratio = statistics.median(mine / theirs for mine, theirs in zip(slices[1:], reference[1:]))
-            cell = result["cell"]
-            result["slices_ns"] = " ".join(map(str, slices))
-            cell["seconds"] = statistics.median(reference[1:]) * ratio * len(slices) * 1e-9
-            if cell.get("operations_counted"):
-                cell["ns_per_op"] = cell["seconds"] * 1e9 / cell["operations_counted"]
+        if reference is None or result["cell"]["status"] != "ok" or not slices:
+            continue
+        result["slices_ns"] = " ".join(map(str, slices))
+        turns.setdefault(result["workload"], {}).setdefault(turn, []).append((not reference, slices, result))
+    for workload in turns.values():
+        told = {}  # entry -> its results, and (its slices, the reference's) of each turn
+        for members in workload.values():
+            members.sort(key=lambda member: member[0])  # the baseline first, where it is there
+            for _, slices, result in members:
+                kept, pairs = told.setdefault(result.get("entry"), ([], []))
+                kept.append(result)
+                pairs.append((slices, members[0][1]))
+        for kept, pairs in told.values():
+            is_trace = str(kept[0]["cell"].get("workload")).endswith(".hgt")
+            seconds = seconds_of_trace(pairs) if is_trace else seconds_of_benchmark(pairs)
+            for cell in (result["cell"] for result in kept):
+                cell["seconds"] = seconds
+                if cell.get("operations_counted"):
+                    cell["ns_per_op"] = seconds * 1e9 / cell["operations_counted"]
+
+
+def seconds_of_benchmark(pairs):
+    """All slices do the same: a turn's ratio is their median, without the first, which finds all caches cold. Turns differ by
+    where their processes' memory lies: their geometric mean."""
+    ratios = [statistics.median(mine / theirs for mine, theirs in zip(slices[1:], reference[1:])) for slices, reference in pairs]
+    reference = statistics.median(statistics.median(reference[1:]) * len(reference) for _, reference in pairs)
+    return statistics.geometric_mean(ratios) * reference * 1e-9
+
+
+def seconds_of_trace(pairs):
+    """Slices differ, and each counts by its length; the same slice is the same in all turns: its median."""
+    at = list(zip(*(zip(slices, reference) for slices, reference in pairs)))
+    return sum(statistics.median(theirs for _, theirs in turns) * statistics.median(mine / theirs for mine, theirs in turns)
+               for turns in at) * 1e-9
 
 
 def merge_turns(results):

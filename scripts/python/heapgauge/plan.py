@@ -2,8 +2,8 @@
 
 An *entry* is a column of the experiment: a backend, the baseline's second run (A/A), or the null
 backend. A *cell* is a workload on an entry. A round runs every cell in several turns, each in a fresh
-process, and takes its fastest: what a machine does to a run only ever makes it slower. Benchmarks of one
-thread run once a round, all entries at a time, in slices that take turns (hyperfine.py, settle_slices).
+process, and takes its fastest: what a machine does to a run only ever makes it slower. Traces and benchmarks of
+one thread run in lock-step: all entries at a time, in slices that take turns (hyperfine.py, settle_slices).
 """
 
 import random

@@ -75,7 +75,7 @@ def in_lockstep(program, workload, backends, seed, cpu, scratch):
     for index, backend in enumerate(backends):
         cell, problem = hyperfine.read_cell(folder / f"{index}.json")
         found[backend] = cell or {"status": "error", "detail": f"{problem}, exit status {code}: {said}"}
-    results = [{"workload": workload, "is_reference": i == 0, "cell": found[b]} for i, b in enumerate(backends)]
+    results = [{"workload": workload, "entry": b, "is_reference": i == 0, "cell": found[b]} for i, b in enumerate(backends)]
     hyperfine.settle_slices(results)
     return found
 
