@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <errno.h>
 #include <malloc.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -268,15 +269,19 @@ static int signals(void) {
 
 /* Our parent is the collector. It is stopped while we fill more than a ring. */
 static int flood(void) {
+    int ends[2];
+    CHECK(pipe(ends) == 0);
     const pid_t collector = getppid(), helper = fork();
-    if (helper == 0) {
-        usleep(300 * 1000);
+    if (helper == 0) { /* lets the collector go on after the flood, or when that waits for it */
+        close(ends[1]);
+        poll(&(struct pollfd){.fd = ends[0], .events = POLLIN}, 1, 1000);
         kill(collector, SIGCONT);
         _exit(0);
     }
     kill(collector, SIGSTOP);
     for (int i = 0; i < 100000; i++)
         free(malloc(10));
+    close(ends[1]);
     CHECK(waitpid(helper, NULL, 0) == helper);
     for (int i = 0; i < 20; i++) { /* once the collector reads again, events pass again */
         usleep(50 * 1000);
