@@ -172,7 +172,11 @@ def lockstep():
     for index, backend in enumerate(backends_):
         path = f"{folder}/{index}.json"
         sys.argv = ["heapgauge", "cell", words[2], f"--backend={backend}", f"--ops={option_of(words, 'ops')}", f"--json={path}"]
-        if fault(words[2], backend) in ("hang", "dies"):
+        if fault(words[2], backend) == "hang":  # ended in its turn, and said in its place
+            with open(path, "w") as file:
+                json.dump({"cell_version": 1, "status": "timeout", "detail": "no end of a slice after 0.3 s"}, file)
+            continue
+        if fault(words[2], backend) == "dies":
             continue
         cell()
         try:

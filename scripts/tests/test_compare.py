@@ -304,10 +304,18 @@ def test_help(bench, name):
 
 def test_a_benchmarks_count_is_calibrated_and_a_trace_is_played_whole(bench):
     bench.run("compare", "alpha.hgt", "pair/size:64", "--backends=system,core", "--quick", "--rounds=1", "-o", "out")
-    iterations = {w["name"]: w["iterations"] for w in bench.read("plan.json")["workloads"]}
-    assert iterations["alpha"] == 1
+    planned = {w["name"]: w for w in bench.read("plan.json")["workloads"]}
+    assert planned["alpha"]["iterations"] == 1 and planned["alpha"]["turns"] == compare_module.TRACE_TURNS
+    pair = planned["pair/size:64"]
+    assert pair["slices"] >= 25 and pair["slices"] * pair["turns"] <= 100
     # 100 slices of a quarter of a millisecond on the fastest, which takes 40 ns for an iteration of two operations.
-    assert iterations["pair/size:64"] == pytest.approx(100 * 0.25e6 / 40, rel=0.1)
+    assert pair["iterations"] * pair["turns"] == pytest.approx(100 * 0.25e6 / 40, rel=0.1)
+
+
+@pytest.mark.parametrize("count, slices, most, expected", [
+    (10_000, 200, 10, (8, 1250, 25)), (10_000, 200, 3, (3, 3334, 66)), (9, 9, 10, (1, 9, 9)), (10_000, 49, 10, (1, 10_000, 49))])
+def test_slices_are_split_into_turns(count, slices, most, expected):
+    assert compare_module.split(count, slices, most) == expected
 
 
 def test_an_unavailable_backend_is_listed_with_its_package(bench):
@@ -433,12 +441,13 @@ def test_settle_slices_by_hand():
 
 
 def test_settle_turns_of_a_benchmark_by_hand():
-    """Turns whose memory lies well and badly: 10 % slower and 10 % faster make the geometric mean of both."""
+    """Turns whose memory lies well and badly, at two speeds of the machine: the median turn counts."""
     results = [told("w", [9, 100, 100, 100], reference=True, turn=1), told("w", [9, 110, 110, 110], turn=1),
-               told("w", [9, 300, 300, 300], reference=True, turn=2), told("w", [9, 270, 270, 270], turn=2)]
+               told("w", [9, 300, 300, 300], reference=True, turn=2), told("w", [9, 270, 270, 270], turn=2),
+               told("w", [9, 200, 200, 200], reference=True, turn=3), told("w", [9, 202, 202, 999], turn=3)]
     hyperfine.settle_slices(results)
-    assert [r["cell"]["seconds"] for r in results[::2]] == [pytest.approx(200 * 4e-9)] * 2
-    assert [r["cell"]["seconds"] for r in results[1::2]] == [pytest.approx(200 * 4e-9 * (1.1 * 0.9) ** 0.5)] * 2
+    assert [r["cell"]["seconds"] for r in results[::2]] == [pytest.approx(200 * 4e-9)] * 3
+    assert [r["cell"]["seconds"] for r in results[1::2]] == [pytest.approx(202 * 4e-9)] * 3
     assert all("turn" not in r for r in results)
 
 

@@ -32,6 +32,7 @@ SLICES, SLICES_QUICK, SLICE_SECONDS = 200, 100, 0.00025  # of a benchmark of one
 TRACE_TURNS = 3  # of a trace in a round, in lock-step: each slice's median counts
 WINDOW_SECONDS = 0.002  # a slice of a trace of several threads: they all meet at its end
 SLICES_MAX = 400
+TURN_SLICES_MIN = 25  # of a benchmark in lock-step: fresh processes place memory anew, and that moves a ratio by some percent
 PROBE_ITERATIONS = 20_000
 COUNT_ITERATIONS = 2_000
 STRIKES_MAX = 2  # a backend that failed so often on a workload is not run there again
@@ -430,14 +431,14 @@ def calibrated(workload, plan, program, out):
     speeds = [ns for ns, _ in probes]
     around_s = stats.median([rest for _, rest in probes])
     aim, most = (CELL_SECONDS_QUICK, TURNS_MAX_QUICK) if plan["quick"] else (CELL_SECONDS, TURNS_MAX)
+    turns = turns_for(aim, 2 * around_s, most)
     if workload["class"] == "micro" and "/real_time" not in workload["spec"]:
         slices = SLICES_QUICK if plan["quick"] else SLICES
         count = max(iterations_for(speeds, slices * SLICE_SECONDS), min(slices, iterations_for(speeds, aim)))
-        slices = min(slices, count)
-        say(f"plan     {workload['name']}: {count:,} iterations in {slices} slices in lock-step ({min(speeds):.1f} to "
-            f"{max(speeds):.1f} ns each)")
-        return (count, 1, slices) if slices > 2 else (count, 1, 0)
-    turns = turns_for(aim, 2 * around_s, most)
+        turns, count, slices = split(count, min(slices, count), turns)
+        say(f"plan     {workload['name']}: {turns} turns of {count:,} iterations in {slices} slices in lock-step "
+            f"({min(speeds):.1f} to {max(speeds):.1f} ns each)")
+        return (count, turns, slices) if slices > 2 else (count, 1, 0)
     count = iterations_for(speeds, aim / turns)
     say(f"plan     {workload['name']}: {turns} turns of {count:,} iterations in a round ({min(speeds):.1f} to "
         f"{max(speeds):.1f} ns each)")
@@ -451,6 +452,12 @@ def trial_of_trace(program, trace, backend, plan):
         return None
     each_s = SLICE_SECONDS if cell.get("threads") == 1 else WINDOW_SECONDS
     return max(2, min(SLICES_MAX, int(cell["seconds"] / each_s), cell["operations_asked"] // 1000))
+
+
+def split(count, slices, most):
+    """(turns, iterations, slices) of a turn: as many turns as a benchmark's slices give, TURN_SLICES_MIN each at least."""
+    turns = max(1, min(most, slices // TURN_SLICES_MIN))
+    return turns, math.ceil(count / turns), slices // turns
 
 
 def turns_for(aim_s, run_s, most):

@@ -219,10 +219,10 @@ def settle_slices(results):
 
 def seconds_of_benchmark(pairs):
     """All slices do the same: a turn's ratio is their median, without the first, which finds all caches cold. Turns differ by
-    where their processes' memory lies: their geometric mean."""
+    where their processes' memory lies: their median again."""
     ratios = [statistics.median(mine / theirs for mine, theirs in zip(slices[1:], reference[1:])) for slices, reference in pairs]
     reference = statistics.median(statistics.median(reference[1:]) * len(reference) for _, reference in pairs)
-    return statistics.geometric_mean(ratios) * reference * 1e-9
+    return statistics.median(ratios) * reference * 1e-9
 
 
 def seconds_of_trace(pairs):
