@@ -157,6 +157,9 @@ def cell():
 
 
 def stat():
+    if os.path.basename(sys.argv[3]).removesuffix(".hgt") + " stat" in config.get("fault", {}):
+        print(f"heapgauge stat: {sys.argv[3]}: block 0 at byte 8: cut", file=sys.stderr)
+        return 2
     if sys.argv[2] == "--json":
         print(json.dumps({"operations": 2_000_000, "requested_bytes": 5 << 20, "live_bytes_peak": 1 << 20, "live_blocks_peak": 7,
                           "frees_of_blocks": 1000, "cross_thread_frees": 25, "reallocations": 3, "operations_by_thread": [1, 2]}))

@@ -347,6 +347,35 @@ def test_hyperfine_failing_keeps_finished_rounds(bench):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk: run as root")
+@pytest.mark.parametrize("words, said", [
+    (("compare", "alpha.hgt", "--frobnicate"), "unrecognized arguments: --frobnicate"),
+    (("compare", "alpha.hgt", "--rounds=0"), "expected a whole number, 1 or more"),
+    (("compare", "alpha.hgt", "--rounds=²"), "expected a whole number, 1 or more"),
+    (("compare", "alpha.hgt", "--timeout=-1"), "expected seconds, more than 0"),
+    (("compare", "alpha.hgt", "--timeout=nan"), "expected seconds, more than 0"),
+    (("compare", "alpha.hgt", "--budget=0"), "expected seconds, more than 0"),
+    (("compare", "alpha.hgt", "--fuzz=inf"), "expected seconds, more than 0"),
+    (("compare", "alpha.hgt", "--memory=lots"), "expected bytes"),
+    (("scaling", "--rounds=0"), "expected a whole number, 1 or more"),
+    (("scaling", "--backend=nobody"), "heapgauge bench --scaling: nobody: unknown backend"),
+    (("report",), "required: DIR"),
+    (("report", "out", "--only=nonsense"), "invalid choice: 'nonsense'"),
+    (("gate",), "required: --baseline, --candidate"),
+    (("gate", "--baseline=a", "--candidate=b", "--max-regression=-5%"), "between 0% and 1000%"),
+    (("doctor", "--frob"), "unrecognized arguments: --frob"),
+])
+def test_wrong_words_are_one_line(bench, words, said):
+    status, out, err = bench.run(*words)
+    assert status == 2 and said in err and err.count("\n") == 1 and out == "", err
+    assert sorted(p.name for p in bench.folder.iterdir() if p.is_dir()) == []  # nothing was begun
+
+
+def test_a_trace_that_was_cut_ends_it_before_anything_is_measured(bench):
+    bench.config = {"fault": {"alpha stat": "cut"}}
+    status, _, err = bench.compare()
+    assert status == 2 and err == "heapgauge compare: alpha.hgt: block 0 at byte 8: cut\n" and not (bench.folder / "out").exists()
+
+
 def test_a_full_disk_is_one_line_and_keeps_finished_rounds(bench):
     disk = bench.folder / "disk"
     disk.mkdir()

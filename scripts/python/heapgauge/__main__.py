@@ -10,6 +10,8 @@ from .errors import EXIT_TROUBLE, Trouble
 SUBCOMMANDS = ("compare", "report", "gate", "merge", "doctor", "faultscore", "reproducers",
                "clusterfuzzlite", "scaling", "fronts")
 
+SAID = {"scaling": "bench --scaling", "fronts": "frag --fronts"}  # what the user typed
+
 
 def main(argv):
     """Runs one subcommand and returns its exit status."""
@@ -20,7 +22,7 @@ def main(argv):
     try:
         return importlib.import_module(f".{name}", __package__).main(argv[1:])
     except Trouble as trouble:
-        print(f"heapgauge {name}: {trouble}", file=sys.stderr)
+        print(f"heapgauge {SAID.get(name, name)}: {trouble}", file=sys.stderr)
         return EXIT_TROUBLE
     except ModuleNotFoundError as missing:
         module = (missing.name or "").split(".")[0]

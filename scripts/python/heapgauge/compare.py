@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 from . import analysis, curves, extras, hyperfine, machine, plan as plans, report, stats, store
-from .errors import EXIT_FINDING, EXIT_WELL, Trouble
+from .errors import EXIT_FINDING, EXIT_WELL, Parser, Trouble
 
 PLAN_VERSION = 1
 
@@ -41,7 +41,7 @@ TARGET_WIDTH = 0.02  # --budget: rounds are added until intervals are within +- 
 
 def parse(argv):
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="heapgauge compare",
         description="Compares allocators on recorded traces and benchmarks: interleaved rounds of fresh "
                     "processes, paired statistics, results in a folder of their own.",
@@ -59,10 +59,10 @@ def parse(argv):
     parser.add_argument("-o", "--output", metavar="DIR", help="results folder (default: results/<time>)")
     parser.add_argument("--resume", action="store_true",
                         help="go on in DIR where it stopped; with a larger --rounds, add rounds")
-    parser.add_argument("--timeout", type=float, metavar="S", help="seconds a cell may take (default 60)")
+    parser.add_argument("--timeout", type=seconds, metavar="S", help="seconds a cell may take (default 60)")
     parser.add_argument("--memory", type=size, metavar="BYTES",
                         help="memory a cell may take, e.g. 300Mi (default: half of what is here)")
-    parser.add_argument("--budget", type=float, metavar="S",
+    parser.add_argument("--budget", type=seconds, metavar="S",
                         help="seconds for rounds: adds rounds until every interval is within "
                              f"+-{TARGET_WIDTH:.0%}% or the time is spent")
     parser.add_argument("--no-curves", action="store_true",
@@ -71,7 +71,7 @@ def parse(argv):
                         help="also fragmentation: every adversary of `heapgauge frag` on every backend")
     parser.add_argument("--scaling", action="store_true",
                         help="also cost against threads, live blocks and bytes: `heapgauge bench --scaling --quick`")
-    parser.add_argument("--fuzz", type=float, metavar="S",
+    parser.add_argument("--fuzz", type=seconds, metavar="S",
                         help="also what the fuzzer finds in S seconds for each backend and target")
     parser.add_argument("--engine", choices=("local", "slurm"),
                         help="measure in blocks of rounds, each on one node: here, one after the other, or as a job array of "
@@ -84,9 +84,19 @@ def parse(argv):
 
 def positive(text):
     """A whole number above 0."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
+    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError("expected a whole number, 1 or more")
+    return int(text)
+
+
+def seconds(text):
+    """A number of seconds above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError("expected seconds, more than 0")
     return value
 
 
@@ -190,6 +200,7 @@ def describe_workloads(specs, program):
                 entry["sha256"] = store.file_digest(spec)
             except OSError as error:
                 raise store.explain(error, spec) from None
+            extras.require_trace(program, spec)
         else:
             if listed and spec not in listed:
                 raise Trouble(f"{spec}: neither a trace (.hgt) nor a benchmark that `heapgauge bench "

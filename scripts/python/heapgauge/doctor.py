@@ -1,6 +1,5 @@
 """`heapgauge doctor`: what would spoil measurements on this machine, and how to mend each."""
 
-import argparse
 import json
 import os
 import shutil
@@ -8,7 +7,7 @@ import time
 from pathlib import Path
 
 from . import machine
-from .errors import EXIT_FINDING, EXIT_WELL
+from .errors import EXIT_FINDING, EXIT_WELL, Parser
 
 WATCH_SECONDS = 2.0
 BUSY_SHARE = 0.05
@@ -170,7 +169,7 @@ def examine(seconds=WATCH_SECONDS):
 
 def main(argv):
     """Runs `heapgauge doctor` and returns its exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="heapgauge doctor", description="Says what would spoil measurements here, and how to mend it.",
         epilog="Exit status: 0 nothing was found; 1 something was.")
     parser.add_argument("--json", action="store_true", help="findings as JSON")

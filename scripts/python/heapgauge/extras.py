@@ -9,11 +9,13 @@ fuzzer's finds (--fuzz).
 All are raw files of the results folder like any other: in its manifest, kept when resumed.
 """
 
+import functools
 import subprocess
 import tempfile
 from pathlib import Path
 
 from . import hyperfine, scaling, store
+from .errors import Trouble
 
 SAMPLES_MAX = 150  # points of a curve that are kept: more can't be seen
 FRAG_SECONDS_MAX = 1800  # for all adversaries of one backend
@@ -63,27 +65,32 @@ def one(command, read, plan, program, spec):
 # ---- traces ----
 
 def describe_traces(folder, plan, program, runnable):
-    """What each trace is like, once. A trace that `stat` can't read has no row: the oracle said why already."""
+    """What each trace is like, once."""
     if folder.exists("traces.json"):
         return
     rows = []
     for workload in plan["workloads"]:
         if workload["class"] == "trace":
             path = runnable(workload["spec"])
-            told, picture = stat(program, path, "--json"), stat(program, path, "--plot=/dev/stdout")
-            if told and picture:
-                facts = store.parse_json(told)
-                row = {key: facts[key] for key in STAT_KEYS}
-                rows.append({"workload": workload["name"], **row, "threads": len(facts["operations_by_thread"]),
-                             "picture": picture})
+            facts = store.parse_json(stat(program, path, "--json"))
+            rows.append({"workload": workload["name"], **{key: facts[key] for key in STAT_KEYS},
+                         "threads": len(facts["operations_by_thread"]), "picture": stat(program, path, "--plot=/dev/stdout")})
     folder.write_json("traces.json", rows)
 
 
+@functools.cache
 def stat(program, path, option):
-    """What `heapgauge stat` prints; None if it failed."""
+    """What `heapgauge stat` prints; Trouble, in its words, if it failed."""
     done = subprocess.run([program, "stat", option, path], capture_output=True, text=True, stdin=subprocess.DEVNULL,
                           timeout=STAT_SECONDS_MAX)
-    return done.stdout if done.returncode == 0 else None
+    if done.returncode != 0:
+        raise Trouble(done.stderr.strip().removeprefix("heapgauge stat: ").split("\n")[0] or f"{path}: can't be read")
+    return done.stdout
+
+
+def require_trace(program, path):
+    """Trouble before anything is measured if a file is no trace, or one that was cut."""
+    stat(program, path, "--json")
 
 
 # ---- fragmentation ----

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from . import hyperfine, machine, scaling, stats, store
-from .errors import EXIT_FINDING, EXIT_WELL, Trouble
+from .errors import EXIT_FINDING, EXIT_WELL, Parser, Trouble
 
 FRONTS_VERSION = 1
 WORKLOAD = "churn/live:10000/size_max:65536"
@@ -33,7 +33,7 @@ SETTINGS = {
 
 def parse(argv):
     """The command line."""
-    parser = argparse.ArgumentParser(prog="heapgauge frag --fronts", description=__doc__,
+    parser = Parser(prog="heapgauge frag --fronts", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter,
                                      epilog="Exit status: 0 all measured, 1 one failed, 2 usage or environment.")
     parser.add_argument("--backend", default="all", metavar="A,B|all",

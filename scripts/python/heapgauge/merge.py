@@ -4,14 +4,13 @@ The merged folder holds a copy of each (parts/NAME/, raw data and all), and one 
 machine. Ratios of different machines are not averaged: whether they agree is what is said.
 """
 
-import argparse
 import json
 import shutil
 import sys
 from pathlib import Path
 
 from . import report, store
-from .errors import EXIT_FINDING, EXIT_WELL, Trouble
+from .errors import EXIT_FINDING, EXIT_WELL, Parser, Trouble
 from .exporters import words
 from .exporters.markdown import aligned
 
@@ -92,7 +91,7 @@ def publish(folder):
 
 def main(argv):
     """Runs `heapgauge merge` and returns its exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="heapgauge merge", description="Puts the results of several machines side by side.",
         epilog="Exit status: 0 well; 1 a part holds a finding; 2 usage, or a part that is not whole.")
     parser.add_argument("parts", nargs="+", metavar="DIR", type=Path)

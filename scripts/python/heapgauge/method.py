@@ -8,7 +8,6 @@ often a verdict was faster or slower, and whether intervals hold the truth.
     table.md      how often what was said
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -17,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from . import machine, store
+from .errors import Parser
 
 BASELINE = "slow-0%:core"
 PLANTED = {"slow-0.0%:core": 1.0, "slow-1%:core": 1.01, "slow-2%:core": 1.02, "slow-5%:core": 1.05}
@@ -26,7 +26,7 @@ CALIBRATION_SLACK = 0.002  # the burner's own clock: what it burns is exact to t
 
 def parse(argv):
     """The command line."""
-    parser = argparse.ArgumentParser(prog="scripts/method", description=__doc__.split("\n\n")[0],
+    parser = Parser(prog="scripts/method", description=__doc__.split("\n\n")[0],
                                      epilog="Exit status: 0 the bars are met, 1 they are not, 2 usage or environment.")
     parser.add_argument("--trials", type=int, default=30, help="default 30")
     parser.add_argument("--rounds", type=int, default=20, help="of each trial (default 20)")

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from . import machine, report, store
-from .errors import EXIT_FINDING, EXIT_TROUBLE, EXIT_WELL, Trouble
+from .errors import EXIT_FINDING, EXIT_TROUBLE, EXIT_WELL, Parser, Trouble
 from .exporters import words
 from .exporters.markdown import aligned
 
@@ -97,7 +97,7 @@ def rewritten(text, results, name="the document"):
 
 def main(argv):
     """Runs `scripts/readme-table` and returns its exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="scripts/readme-table", description="Writes the tables of published results into a document, between "
         "<!-- results:begin NAME --> and <!-- results:end -->; NAME is a folder of results/.",
         epilog="Exit status: 0 the document holds what the results hold (now); 1 --check found a difference; 2 no markers, "

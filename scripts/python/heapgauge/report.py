@@ -1,12 +1,11 @@
 """`heapgauge report`: turns a results folder into tables, in the folder itself."""
 
-import argparse
 import importlib
 import sys
 from pathlib import Path
 
 from . import analysis, exporters, store
-from .errors import EXIT_FINDING, EXIT_WELL, Trouble
+from .errors import EXIT_FINDING, EXIT_WELL, Parser, Trouble
 
 
 def require():
@@ -57,7 +56,7 @@ def table_text(model):
 
 def main(argv):
     """Runs `heapgauge report` and returns its exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="heapgauge report", description="Writes the tables of a results folder, from its raw rounds.",
         epilog="Exit status: 0 well; 1 the results hold a finding; 2 usage, or a file that is missing, "
                "cut or edited.")

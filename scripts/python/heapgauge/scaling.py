@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 
 from . import hyperfine, machine, stats, store
-from .errors import EXIT_FINDING, EXIT_WELL, Trouble
+from .errors import EXIT_FINDING, EXIT_WELL, Parser, Trouble
 from .plan import HARNESS, backend_label
 
 CURVES_VERSION = 1
@@ -33,11 +33,12 @@ MEMORY_BYTES_BLOCK = 150  # of a live block of the curve of blocks, at most
 
 def parse(argv):
     """The command line."""
-    parser = argparse.ArgumentParser(prog="heapgauge bench --scaling", description=__doc__,
+    from . import compare  # not at the top: it knows us
+    parser = Parser(prog="heapgauge bench --scaling", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter,
                                      epilog="Exit status: 0 all points measured, 1 one failed, 2 usage or environment.")
     parser.add_argument("--backend", default="core,system", metavar="A,B|all", help="allocators (core,system)")
-    parser.add_argument("--rounds", type=int, default=None, help=f"default {ROUNDS}; --quick {ROUNDS_QUICK}")
+    parser.add_argument("--rounds", type=compare.positive, default=None, help=f"default {ROUNDS}; --quick {ROUNDS_QUICK}")
     parser.add_argument("--quick", action="store_true", help="up to 100 thousand blocks instead of 10 million")
     parser.add_argument("--only", choices=("blocks", "bytes", "threads"), action="append", help="may be repeated")
     parser.add_argument("--json", metavar="FILE", help="all of it (results/schema/scaling.schema.json; -: standard output)")
@@ -200,7 +201,7 @@ def print_tables(curves, processors, out):
 
 def main(argv):
     """Runs `heapgauge bench --scaling` and returns its exit status."""
-    from . import compare  # which knows the backends; not at the top: it knows us
+    from . import compare
     options = parse(argv)
     program = compare.program_path()
     known = compare.known_backends(program)

@@ -56,7 +56,7 @@ def explain(error, path):
         errno.ENOSPC: "the disk is full: free some space",
         errno.EDQUOT: "the disk quota is used up: free some space",
         errno.EROFS: "the file system is read-only: choose another folder with -o",
-        errno.EACCES: "permission denied: choose a folder you may write, with -o",
+        errno.EACCES: "permission denied: choose a folder that you may read and write",
         errno.EPERM: "not permitted: choose a folder you may write, with -o",
         errno.ENOTDIR: "a part of the path is not a folder: choose another with -o",
     }.get(error.errno, error.strerror or str(error))
@@ -139,6 +139,8 @@ class Folder:
                 path = self.path / name
                 if path.is_file() and file_digest(path) == expected:
                     self._sums[name] = expected
+            if not self.exists(MANIFEST) and self.exists() and "plan.json" not in self._sums:
+                raise Trouble(f"{self.path / MANIFEST}: missing: restore it, or measure again")
         return self._sums
 
     @staticmethod
