@@ -71,6 +71,12 @@ static inline bool hg__cache_push(struct hg__cache *cache, unsigned bin_index, v
 /* The paths of core.c behind the fast ones; `class` is what the caller found, 0 included. */
 HG_NOINLINE void *hg__alloc_slow(size_t size, size_t align);
 HG_NOINLINE void hg__free_slow(void *p);
+/* The same where the hardened build has not looked yet. */
+#if HG_HARDENED
+HG_NOINLINE void hg__free_unsure(void *p, unsigned expected, size_t size);
+#else
+#define hg__free_unsure(p, expected, size) hg__free_slow(p)
+#endif
 HG_NOINLINE void hg__free_sized_slow(void *p, size_t size, size_t align);
 void *hg__alloc_zeroed(size_t size, size_t align);
 /* Resizes a block of the process-wide instance; `old_size` bytes at most are kept. */
@@ -81,12 +87,10 @@ void *hg__realloc(void *p, size_t old_size, size_t align, size_t new_size);
 static inline void *hg__alloc(size_t size, size_t align) {
     size_t step = hg__last_step(size, align);
     if (HG_LIKELY(step < HG__FAST_STEPS)) {
-        void *p = hg__bin_pop(hg__bin_of(hg__thread, step));
-        if (HG_LIKELY(p != NULL)) {
-            hg__harden_alloc(&hg__main.arena, p, hg__slot_size(hg__thread->bin_of_step[step]),
-                             size);
-            return p;
-        }
+        size_t offset = hg__thread->bin_of_step[step];
+        void *p = hg__bin_pop(hg__bin_at(hg__thread, offset));
+        if (HG_LIKELY(p != NULL))
+            return hg__harden_alloc(&hg__main.arena, p, hg__slot_size(offset), size);
     }
     return hg__alloc_slow(size, align);
 }
@@ -96,20 +100,18 @@ static inline void *hg__alloc(size_t size, size_t align) {
 static inline void hg__free_as(void *p, unsigned expected, size_t size) {
     struct hg__cache *cache = hg__thread;
     size_t g = ((uintptr_t)p - hg__main.arena.base) >> HG__GRANULE_SHIFT;
-    bool checked = false;
     if (HG_LIKELY(hg__is_committed(&hg__main.arena, g))) {
         uint32_t offset = hg__map_get(&hg__main.arena, g) & cache->foreign;
         if (HG_LIKELY(offset < HG_CLASS_COUNT * sizeof(struct hg__bin))) {
-            hg__harden_free(&hg__main.arena, p, offset >> HG__MAP_CLASS_SHIFT,
-                            hg__slot_size(offset), expected, size);
-            checked = true;
-            if (HG_LIKELY(hg__bin_push(hg__bin_at(cache, offset), p)))
-                return;
+            if (HG_UNLIKELY(!hg__harden_free(&hg__main.arena, p, offset >> HG__MAP_CLASS_SHIFT,
+                                             hg__slot_size(offset), expected, size)))
+                hg__free_unsure(p, expected, size);
+            else if (HG_UNLIKELY(!hg__bin_push(hg__bin_at(cache, offset), p)))
+                hg__free_slow(p);
+            return;
         }
     }
-    if (HG_HARDENED && p && !checked)
-        hg__harden_free_any(&hg__main.arena, p, expected, size);
-    hg__free_slow(p);
+    hg__free_unsure(p, expected, size);
 }
 
 static inline void hg__free(void *p) {

@@ -40,8 +40,7 @@ static void *large_alloc(struct hg_core *core, size_t size, size_t align, bool *
     size_t g = hg__arena_take(a, length, align, HG__LARGE, zeroed);
     if (!g)
         return NULL;
-    hg__harden_alloc_any(a, hg__address(a, g), size);
-    return hg__address(a, g);
+    return hg__harden_alloc_any(a, hg__address(a, g), size);
 }
 
 /* The same after emptying caches and slabs that nobody uses. */
@@ -87,9 +86,7 @@ static void *alloc(struct hg_core *core, size_t size, size_t align, bool *zeroed
         if (hg__heap_take(core->heaps, class, &p, 1) == 0)
             p = borrow(core, class);
     }
-    if (p)
-        hg__harden_alloc_any(&core->arena, p, size);
-    return p;
+    return p ? hg__harden_alloc_any(&core->arena, p, size) : NULL;
 }
 
 static void *alloc_zeroed(struct hg_core *core, size_t size, size_t align) {
@@ -237,10 +234,8 @@ void *hg__alloc_slow(size_t size, size_t align) {
     if (hg__needed(size, align) - 1 < HG__SMALL_MAX &&
         align <= HG__STEP) { /* a second fast path, for the other classes */
         void *p = hg__cache_pop(hg__class_of(hg__needed(size, align)));
-        if (HG_LIKELY(p != NULL)) {
-            hg__harden_alloc_any(&hg__main.arena, p, size);
-            return p;
-        }
+        if (HG_LIKELY(p != NULL))
+            return hg__harden_alloc_any(&hg__main.arena, p, size);
     }
     return alloc(&hg__main, size, align, &zeroed);
 }
@@ -258,6 +253,14 @@ void hg__free_slow(void *p) {
         free_by_map(&hg__main, p);
     errno = saved;
 }
+
+#if HG_HARDENED
+void hg__free_unsure(void *p, unsigned expected, size_t size) {
+    if (p)
+        hg__harden_free_any(&hg__main.arena, p, expected, size);
+    hg__free_slow(p);
+}
+#endif
 
 void hg__free_sized_slow(void *p, size_t size, size_t align) {
     int saved = errno;

@@ -20,22 +20,26 @@ static void slack_check(const uint8_t *p, size_t extent, size_t slack) {
         hg__die("overflow of the block at", p, "bytes behind its end were written");
 }
 
-/* Dies at the first byte that differs from the fill of `size` bytes at `p`; else returns. */
-static HG_COLD void die_written(const uint8_t *p, size_t size) {
-    for (size_t i = 0; i < size; i++)
-        if (p[i] != HG__FILL && (i < HG__FILL_HEAD || i >= size - HG__STEP))
-            hg__die("write after free to", p + i, "a freed block was written to before its reuse");
+/* Dies at the first byte from `p` to `end` that is not the fill; else returns. */
+static HG_COLD void die_written(const void *p, const void *end) {
+    for (const uint8_t *at = p; at < (const uint8_t *)end; at++)
+        if (*at != HG__FILL)
+            hg__die("write after free to", at, "a freed block was written to before its reuse");
 }
 
-void hg__harden_alloc_any(struct hg__arena *a, void *p, size_t size) {
+void *hg__harden_alloc_any(struct hg__arena *a, void *p, size_t size) {
     unsigned class;
     size_t extent = extent_of(a, p, &class);
     uint8_t before = state_of(a, p);
     if (HG_UNLIKELY(before & HG__SHADOW_LIVE))
         hg__die("double free of", p, "two threads freed it at once: it is handed out again");
-    if (before == HG__SHADOW_FREED && HG_UNLIKELY(!hg__fill_is(p, extent)))
-        die_written(p, extent);
+    if (before == HG__SHADOW_FREED && HG_UNLIKELY(!hg__fill_is(p, extent))) {
+        const char *end = (const char *)p + extent;
+        die_written(p, extent < HG__FILL_HEAD ? end : (const char *)p + HG__FILL_HEAD);
+        die_written(end - HG__STEP, end);
+    }
     hg__set_live(hg__shadow_of(a, p), p, extent, size);
+    return p;
 }
 
 /* Aborts unless a live block begins at `p` and its slack is intact. */
@@ -94,30 +98,32 @@ void hg__harden_resize(struct hg__arena *a, void *p, size_t size) {
 void hg__harden_forget(struct hg__arena *a, const void *p, size_t size) {
     memset(hg__shadow_of(a, p), HG__SHADOW_NONE, (size + HG__STEP - 1) / HG__STEP);
 }
-/* Bytes between both ends of a slot that are filled while it is in its slab. */
-static size_t middle_of(size_t size) {
-    size_t most = size < HG__FILL_MOST ? size : HG__FILL_MOST;
-    return most > HG__FILL_HEAD + HG__STEP ? most - HG__FILL_HEAD - HG__STEP : 0;
+
+/* The end of what is filled of a slot while it is in its slab; its own last 16 bytes are besides. */
+static const hg__fill *middle_end(const void *p, size_t size) {
+    size_t end =
+        size - HG__STEP < HG__FILL_MOST - HG__STEP ? size - HG__STEP : HG__FILL_MOST - HG__STEP;
+    return (const hg__fill *)(const void *)((const char *)p + end);
 }
 
 void hg__harden_home(struct hg__arena *a, void *p, size_t size) {
     if (state_of(a, p) != HG__SHADOW_FREED)
         return;
-    memset((uint8_t *)p + HG__FILL_HEAD, HG__FILL, middle_of(size));
+    const hg__fill *end = middle_end(p, size);
+    for (hg__fill *at = (hg__fill *)p + HG__FILL_HEAD / HG__STEP; at < end; at++)
+        *at = (hg__fill){HG__FILL_WORD, HG__FILL_WORD};
     __atomic_store_n(hg__shadow_of(a, p), HG__SHADOW_HOME, __ATOMIC_RELAXED);
 }
 
 void hg__harden_leave(struct hg__arena *a, void *p, size_t size) {
     if (state_of(a, p) != HG__SHADOW_HOME)
         return;
-    const uint8_t *middle = (uint8_t *)p + HG__FILL_HEAD;
-    uint8_t difference = 0; /* a loop without an exit takes 16 bytes at a time */
-    for (size_t i = 0, count = middle_of(size); i < count; i++)
-        difference |= middle[i] ^ HG__FILL;
-    while (HG_UNLIKELY(difference) && *middle == HG__FILL)
-        middle++;
-    if (HG_UNLIKELY(difference))
-        hg__die("write after free to", middle, "a freed block was written to before its reuse");
+    const hg__fill *end = middle_end(p, size);
+    hg__fill difference = {0};
+    for (const hg__fill *at = (hg__fill *)p + HG__FILL_HEAD / HG__STEP; at < end; at++)
+        difference |= *at ^ (hg__fill) { HG__FILL_WORD, HG__FILL_WORD };
+    if (HG_UNLIKELY(difference[0] | difference[1]))
+        die_written((const char *)p + HG__FILL_HEAD, end);
     __atomic_store_n(hg__shadow_of(a, p), HG__SHADOW_FREED, __ATOMIC_RELAXED);
 }
 
@@ -136,10 +142,8 @@ void hg__harden_take(struct hg__arena *a, size_t g, size_t length) {
         if (a->freed_large[i] - g < length) {
             const uint8_t *p = (const uint8_t *)hg__address(a, a->freed_large[i]);
             a->freed_large[i] = 0;
-            for (size_t k = 0; k < HG__FILL_LARGE && !is_zero(p, HG__FILL_LARGE); k++)
-                if (HG_UNLIKELY(p[k] != HG__FILL))
-                    hg__die("write after free to", p + k,
-                            "a freed block was written to before its reuse");
+            if (!is_zero(p, HG__FILL_LARGE))
+                die_written(p, p + HG__FILL_LARGE);
         }
 }
 #else

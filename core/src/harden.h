@@ -58,8 +58,8 @@ static inline bool hg__fill_is(const void *p, size_t size) {
     return (difference[0] | difference[1]) == 0;
 }
 
-/* A block is handed out for `size` bytes: checks what was free and marks it live. */
-HG_NOINLINE void hg__harden_alloc_any(struct hg__arena *a, void *p, size_t size);
+/* A block is handed out for `size` bytes: checks what was free and marks it live. Returns `p`. */
+HG_NOINLINE void *hg__harden_alloc_any(struct hg__arena *a, void *p, size_t size);
 /* Of any pointer: aborts unless a live block begins there, of that class (0: large) and size if given,
  * and its slack is intact; marks it freed. */
 HG_NOINLINE void hg__harden_free_any(struct hg__arena *a, void *p, unsigned expected, size_t size);
@@ -107,37 +107,37 @@ static inline void hg__set_live(uint8_t *shadow, uint8_t *p, size_t extent, size
         p[size] = p[extent - 1] = HG__FILL;
 }
 
-/* hg__harden_alloc_any, quickly for a slot of `extent` bytes. */
-static inline void hg__harden_alloc(struct hg__arena *a, void *p, size_t extent, size_t size) {
-    uint8_t *shadow = hg__shadow_of(a, p), before = __atomic_load_n(shadow, __ATOMIC_RELAXED);
-    if (HG_LIKELY(before == HG__SHADOW_NONE ||
-                  (before == HG__SHADOW_FREED && hg__fill_is(p, extent))))
-        hg__set_live(shadow, p, extent, size);
-    else
-        hg__harden_alloc_any(a, p, size);
+/* hg__harden_alloc_any, quickly for a slot of `extent` bytes. Returns `p`. */
+static inline void *hg__harden_alloc(struct hg__arena *a, void *p, size_t extent, size_t size) {
+    uint8_t *shadow = hg__shadow_of(a, p);
+    if (HG_UNLIKELY(__atomic_load_n(shadow, __ATOMIC_RELAXED) != HG__SHADOW_FREED ||
+                    !hg__fill_is(p, extent)))
+        return hg__harden_alloc_any(a, p, size);
+    hg__set_live(shadow, p, extent, size);
+    return p;
 }
 
-/* hg__harden_free_any, quickly for a slot of `class` and `extent` bytes that the map tells. */
-static inline void hg__harden_free(struct hg__arena *a, void *p, unsigned class, size_t extent,
+/* hg__harden_free_any, quickly for a slot of `class` and `extent` bytes that the map tells. False iff
+ * that one has to look. */
+static inline bool hg__harden_free(struct hg__arena *a, void *p, unsigned class, size_t extent,
                                    unsigned expected, size_t size) {
     uint8_t *shadow = hg__shadow_of(a, p);
     size_t slack = hg__slack_get(shadow);
     const uint8_t *end = (uint8_t *)p + extent;
     /* No locked exchange: of two threads that free a block in the same instant both may pass here,
      * and the slot is found twice when it is handed out or comes home to its slab. */
-    if (HG_LIKELY(slack - 1 < extent && (uintptr_t)p % HG__STEP == 0 && end[-1] == HG__FILL &&
-                  end[-slack] == HG__FILL &&
-                  (expected == HG__ANY_CLASS || (expected == class && size == extent - slack)))) {
-        __atomic_store_n(shadow, HG__SHADOW_FREED, __ATOMIC_RELAXED);
-        hg__fill_set(p, extent);
-    } else {
-        hg__harden_free_any(a, p, expected, size);
-    }
+    if (HG_UNLIKELY(slack - 1 >= extent || (uintptr_t)p % HG__STEP != 0 || end[-1] != HG__FILL ||
+                    end[-slack] != HG__FILL ||
+                    (expected != HG__ANY_CLASS && (expected != class || size != extent - slack))))
+        return false;
+    __atomic_store_n(shadow, HG__SHADOW_FREED, __ATOMIC_RELAXED);
+    hg__fill_set(p, extent);
+    return true;
 }
 #else
-#define hg__harden_alloc(a, p, extent, size)                 ((void)(extent), (void)(size))
-#define hg__harden_alloc_any(a, p, size)                     ((void)(size))
-#define hg__harden_free(a, p, class, extent, expected, size) ((void)(expected), (void)(size))
+#define hg__harden_alloc(a, p, extent, size)                 ((void)(extent), (void)(size), (p))
+#define hg__harden_alloc_any(a, p, size)                     ((void)(size), (p))
+#define hg__harden_free(a, p, class, extent, expected, size) ((void)(expected), (void)(size), true)
 #define hg__harden_free_any(a, p, expected, size)            ((void)(expected), (void)(size))
 #define hg__harden_check(a, p, size)                         (size)
 #define hg__harden_usable(a, p)                              ((size_t)0)

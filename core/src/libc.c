@@ -33,12 +33,10 @@ static HG_NOINLINE void *malloc_slow(size_t size) {
 void *NAME(malloc)(size_t size) {
     size_t step = hg__last_step(size, 1);
     if (HG_LIKELY(step < HG__FAST_STEPS)) {
-        void *p = hg__bin_pop(hg__bin_of(hg__thread, step));
-        if (HG_LIKELY(p != NULL)) {
-            hg__harden_alloc(&hg__main.arena, p, hg__slot_size(hg__thread->bin_of_step[step]),
-                             size);
-            return p;
-        }
+        size_t offset = hg__thread->bin_of_step[step];
+        void *p = hg__bin_pop(hg__bin_at(hg__thread, offset));
+        if (HG_LIKELY(p != NULL))
+            return hg__harden_alloc(&hg__main.arena, p, hg__slot_size(offset), size);
     }
     return malloc_slow(size);
 }
