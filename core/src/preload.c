@@ -9,6 +9,12 @@
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* mallinfo itself */
 
+/* Handlers of fork run before it in reverse order: ours, which takes all locks, has to be registered
+ * before any that may allocate. The library is linked to be initialized first. */
+__attribute__((constructor)) static void start(void) {
+    free(malloc(1));
+}
+
 void cfree(void *block) {
     free(block);
 }

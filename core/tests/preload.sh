@@ -179,6 +179,80 @@ if [ -n "${HG_LONG-}" ]; then
     try "g++ compiles something large" sh -c 'echo "#include <bits/stdc++.h>
         int main() { std::map<std::string, std::regex> m; m[\"a\"] = std::regex(\"b+\"); std::cout << m.size(); }" |
         g++ -std=c++17 -O2 -S -o - -x c++ - | cksum'
+    # shellcheck disable=SC2016
+    if_here gs ghostscript sh -c 'echo "/Times-Roman findfont 30 scalefont setfont 1 1 300 { dup 2 mul 100 moveto dup 20 string cvs show
+        dup 3 mul exch 2 mul 20 0 360 arc stroke } for showpage" >page.ps
+        for device in ppmraw pdfwrite; do gs -q -dSAFER -dNOPAUSE -dBATCH -sDEVICE=$device -r100 -sOutputFile=page.$device page.ps; done
+        cksum page.ppmraw; gs -q -dNOPAUSE -dBATCH -sDEVICE=pnggray -r50 -sOutputFile=- page.pdfwrite | cksum'
+    if_here z3 z3 sh -c 'echo "(declare-const x (_ BitVec 40)) (declare-const y (_ BitVec 40)) (assert (= (bvmul x y) #x00e8d4a51b))
+        (assert (bvugt x #x0000000001)) (assert (bvult x y)) (assert (bvult y #x0000100000)) (check-sat)" | z3 -in'
+    # shellcheck disable=SC2016
+    if_here php php php -n -r '$a = []; for ($i = 0; $i < 200000; $i++) $a["k" . $i % 4999][] = str_repeat("x", $i % 90);
+        ksort($a); echo count($a), " ", strlen(serialize($a)), " ", md5(json_encode($a)), "\n";'
+    echo 'let t = Hashtbl.create 16 in for i = 1 to 300000 do Hashtbl.replace t (string_of_int (i * 7919 mod 99991)) (String.make (i mod 60) (Char.chr 97)) done;
+        print_int (Hashtbl.fold (fun k v n -> n + String.length k + String.length v) t 0);;' >table.ml
+    if_here ocaml ocaml ocaml table.ml
+    if_here emacs emacs emacs --batch -Q --eval '(with-temp-buffer (dotimes (i 20000) (insert (format "%d line %s\n" i (make-string (% i 70) ?x))))
+        (sort-numeric-fields 1 (point-min) (point-max)) (goto-char 1) (while (re-search-forward "x+$" nil t) (replace-match "y"))
+        (princ (buffer-size)) (princ (md5 (current-buffer))))'
+    if_here ffmpeg ffmpeg ffmpeg -v error -threads 2 -f lavfi -i testsrc=d=2:s=320x240 -f lavfi -i sine=d=2 -flags bitexact -fflags bitexact \
+        -c:v mpeg4 -c:a aac -f framemd5 -
+    # shellcheck disable=SC2016
+    if_here ldb "rocksdb's ldb" sh -c 'rm -rf rocks; for i in $(seq 30); do echo "k$i ==> $(head -c 3000 /dev/zero | tr "\0" x)$i"; done >pairs
+        ldb --db=rocks --create_if_missing load <pairs >/dev/null && ldb --db=rocks compact >/dev/null; ldb --db=rocks scan | cksum'
+    # shellcheck disable=SC2016
+    if_here nginx nginx sh -c 'nginx=$(command -v nginx); mkdir -p web; seq 20000 >web/numbers; echo "daemon off; worker_processes 2; pid $PWD/nginx.pid; error_log stderr emerg; user root;
+        events {} http { access_log off; client_body_temp_path $PWD/b; proxy_temp_path $PWD/p; fastcgi_temp_path $PWD/f; uwsgi_temp_path $PWD/u; scgi_temp_path $PWD/s;
+        gzip on; gzip_types *; server { listen unix:$PWD/web.sock; root $PWD/web; autoindex on; } }" >nginx.conf; rm -f web.sock
+        $nginx -c "$PWD/nginx.conf" -p "$PWD" & sleep 1
+        for i in $(seq 40); do curl -s --compressed --unix-socket web.sock http://here/numbers | cksum; done | sort -u
+        kill -QUIT $!; wait $!; echo "ended with $?"'
+    # shellcheck disable=SC2016
+    if_here memcached memcached sh -c 'rm -f cached; memcached -u root -s "$PWD/cached" -m 64 -t 4 & sleep 1
+        perl -MIO::Socket::UNIX -e "my \$s = IO::Socket::UNIX->new(Peer => q(cached)); my \$n = 0;
+            for my \$i (1 .. 5000) { my \$v = q(x) x (\$i * 7 % 3000); print \$s qq(set k\$i 0 0 ) . length(\$v) . qq(\r\n\$v\r\n); \$n++ if <\$s> =~ /STORED/;
+            print \$s qq(get k) . int(\$i / 2 + 1) . qq(\r\n); while (my \$l = <\$s>) { last if \$l =~ /^END/; \$n += length \$l } } print \$n"
+        kill $!; wait $!; echo " ended with $?"'
+    # shellcheck disable=SC2016
+    if_here setpriv postgresql sh -c 'bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -1); [ -n "$bin" ] || { echo "not installed"; exit 0; }
+        rm -rf pg && mkdir -m 700 pg; as=; [ "$(id -u)" != 0 ] || { chown 65534:65534 pg; chmod 755 .; as="setpriv --reuid=65534 --regid=65534 --clear-groups"; }
+        cd pg || exit; export HOME=$PWD
+        $as "$bin/initdb" -N -E UTF8 --locale=C -A trust data >log 2>&1 || tail -5 log
+        $as "$bin/postgres" -D data -F -k "$PWD" -h "" >log 2>&1 & sleep 3
+        $as "$bin/pgbench" -h "$PWD" -q -i -s 1 postgres >/dev/null 2>&1
+        $as "$bin/pgbench" -h "$PWD" -n -c 4 -j 2 -t 100 postgres 2>/dev/null | grep "actually processed"
+        $as "$bin/psql" -h "$PWD" -Atc "select count(*), sum(abalance) = (select sum(tbalance) from pgbench_tellers) from pgbench_accounts; select md5(string_agg(x::text, q order by x)) from generate_series(1, 50000) x, (values (chr(44))) v(q); select count(*) from pgbench_history" postgres
+        kill -INT $!; wait $!; echo "ended with $?"'
+    # shellcheck disable=SC2016
+    if_here rustc rustc sh -c 'echo "use std::collections::BTreeMap; fn main() { let mut m = BTreeMap::new(); for i in 0..50000u64 { m.entry(i * 7919 % 1009).or_insert_with(Vec::new).push(i.to_string()); }
+        let t: Vec<_> = (0..4).map(|k| std::thread::spawn(move || (0..20000).map(|i| format!(\"{}\", i * k)).collect::<Vec<_>>().len())).collect();
+        let n: usize = t.into_iter().map(|t| t.join().unwrap()).sum(); println!(\"{} {}\", m.values().map(|v| v.len()).sum::<usize>(), n); }" >map.rs
+        rustc -O -o map map.rs && ./map'
+    if_here clang++ "clang++ compiles something large" sh -c 'echo "#include <bits/stdc++.h>
+        int main() { std::map<std::string, std::regex> m; m[\"a\"] = std::regex(\"b+\"); std::cout << m.size(); }" | clang++ -std=c++17 -O2 -S -o - -x c++ - | cksum'
+    echo 'import java.util.*; class T { public static void main(String[] a) throws Exception { var m = new TreeMap<String, Integer>(); for (int i = 0; i < 200000; i++) m.merge("k" + i % 4999, i % 7, Integer::sum);
+        var t = new Thread[4]; for (int i = 0; i < 4; i++) { t[i] = new Thread(() -> { new StringBuilder("x").repeat("y", 10); }); } System.out.println(m.hashCode());
+        var b = new java.util.zip.Deflater(); b.setInput(new byte[1000000]); b.finish(); System.out.println(b.deflate(new byte[100000])); } }' | sed 's/new StringBuilder("x").repeat("y", 10)/new StringBuilder("x").append("y")/' >T.java
+    if_here java java java -Xmx200m T.java
+    # shellcheck disable=SC2016
+    if_here gdb gdb sh -c 'gdb -nx -batch -ex "break main" -ex run -ex "info line" -ex bt -ex "ptype struct timeval" -ex kill ./program.c.out 2>/dev/null | grep -cE "main|\\$"'
+    # shellcheck disable=SC2016
+    if_here tmux tmux sh -c 'export TERM=xterm; tmux -S "$PWD/tmux" -f /dev/null new-session -d -x 80 -y 24 "seq 5000; sleep 9" && sleep 1 && tmux -S "$PWD/tmux" capture-pane -p -t 0 | tail -3; tmux -S "$PWD/tmux" kill-server'
+    # shellcheck disable=SC2016
+    try "perl, threads" perl -Mthreads -e 'my @t = map { my $k = $_; threads->create(sub { my %h; $h{$_ % 777} .= $_ * $k for 1 .. 20000; my $n = 0; $n += length for values %h; $n }) } 1 .. 4; print join(" ", map { $_->join } @t), "\n"'
+    try "python3, processes and threads" env PYTHONMALLOC=malloc python3 -c 'import concurrent.futures as f, multiprocessing as m, zlib
+def work(n): return zlib.crc32(str(sorted(str(i * 7919 % 10007) for i in range(n))).encode())
+if __name__ == "__main__":
+    with f.ThreadPoolExecutor(4) as threads: print(list(threads.map(work, range(1000, 9000, 1000))))
+    with m.get_context("fork").Pool(3) as pool: print(pool.map(work, range(1000, 9000, 1000)))'
+    # shellcheck disable=SC2016
+    try bash bash -c 'declare -A a; for ((i = 0; i < 30000; i++)); do a[$((i % 997))]+=$i; done; n=0; for k in "${!a[@]}"; do n=$((n + ${#a[$k]})); done; echo $n; x=$(seq 1000 | while read -r l; do echo "$l"; done | wc -l); echo "$x"'
+    try "xz, threads" sh -c 'seq 400000 | xz -T3 -6 --block-size=300KiB | xz -dc | cksum'
+    try "sort, little memory" sh -c 'ulimit -d 200000; seq 300000 | sort -R --random-source=/dev/zero -S 20M | sort -n -S 10M | cksum'
+    if_here cmake cmake sh -c 'rm -rf cm; mkdir cm && cd cm && printf "cmake_minimum_required(VERSION 3.13)\nproject(x C)\nadd_library(x x.c)\n" >CMakeLists.txt && echo "int x;" >x.c && cmake -B b . | grep -c -- "--"'
+    if_here systemd-analyze systemd sh -c 'systemd-analyze calendar "Mon *-*-01" --iterations=3 --base-time=2024-01-01 | grep -c Iter; systemd-analyze timespan 123456s | tail -1'
+    if_here openssl openssl sh -c 'openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=x -keyout key -out cert 2>/dev/null && openssl verify -CAfile cert cert; seq 10000 | openssl dgst -sha512'
+    if_here ld.gold "gold, threads" sh -c 'gcc -fuse-ld=gold -Wl,--threads,--thread-count,3 -pthread -o gold program.c && ./gold'
     echo '<script>let s = 0; for (let i = 0; i < 1000; i++) s += i; document.write("sum " + s)</script>' >page.html
     # shellcheck disable=SC2016
     if_here chromium chromium sh -c 'timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$PWD/browser" --dump-dom \

@@ -182,6 +182,16 @@ static void alignments(void) {
             }
             do_free(a), do_free(b);
         }
+#if SIZE_MAX > UINT32_MAX
+    for (size_t align = (size_t)1 << 28; align <= (size_t)1 << 32; align *= 2) {
+        errno = 0;
+        p = do_aligned_alloc(align, 100);
+        EXPECT(p ? (uintptr_t)p % align == 0 : errno == ENOMEM);
+        if (p)
+            memset(p, 1, 100);
+        do_free(p);
+    }
+#endif
     for (size_t size = 0; size < 5 * page(); size += 1000) {
         p = do_valloc(size);
         EXPECT(p && (uintptr_t)p % page() == 0);
@@ -268,8 +278,28 @@ static void free_keeps_errno(void) {
     EXPECT(errno == 1789);
 }
 
+/* What malloc_stats writes to descriptor `number`, bytes. */
+static size_t stats_written(int number) {
+    char text[4096];
+    int ends[2], kept = dup(number);
+    if (kept < 0 || pipe(ends) != 0)
+        return 0;
+    fflush(NULL);
+    dup2(ends[1], number);
+    malloc_stats();
+    fflush(NULL);
+    dup2(kept, number);
+    close(kept), close(ends[1]);
+    ssize_t size = read(ends[0], text, sizeof text);
+    close(ends[0]);
+    return size > 0 ? (size_t)size : 0;
+}
+
 static void statistics(void) {
 #ifdef __GLIBC__
+    EXPECT(stats_written(STDERR_FILENO) > 10);
+    fprintf(stderr, "(malloc_stats, to standard error:)\n");
+    EXPECT(stats_written(STDOUT_FILENO) == 0);
 #if __GLIBC_PREREQ(2, 33)
     struct mallinfo2 before = mallinfo2();
     enum { COUNT = 1000 };
@@ -285,6 +315,12 @@ static void statistics(void) {
     for (int i = 0; i < COUNT; i++)
         do_free(p[i]);
     do_free(big);
+    void *middling = do_malloc(20480), *above = do_malloc((128 << 10) + 1);
+    struct mallinfo2 two = mallinfo2();
+    EXPECT(two.uordblks >= 20480 && two.uordblks + two.hblkhd > 20480 + (128 << 10));
+    EXPECT(two.arena == two.uordblks + two.fordblks);
+    EXPECT((size_t)mallinfo().arena == two.arena && (size_t)mallinfo().hblks == two.hblks);
+    do_free(middling), do_free(above);
     struct mallinfo2 after = mallinfo2();
     EXPECT(after.uordblks + COUNT * 500 <= with.uordblks);
     EXPECT(after.hblkhd < with.hblkhd);
@@ -361,18 +397,68 @@ static void *churn(void *argument) {
     return NULL;
 }
 
+static void *on_little_stack(void *p) {
+    void *list[200], *out = NULL;
+    for (size_t i = 0; i < 200; i++)
+        list[i] = do_realloc(do_malloc(i * 300), i * 1000 + 1);
+    for (size_t i = 0; i < 200; i++)
+        do_free(list[i]);
+    EXPECT(do_posix_memalign(&out, 4096, 5000) == 0 && usable(out) >= 5000);
+    do_free(out);
+    EXPECT(usable(p) >= 5);
+    do_free(p);
+    malloc_trim(0);
+    return do_calloc(3, 100);
+}
+
+/* Threads with as little stack as there can be. */
+static void little_stacks(void) {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    EXPECT(pthread_attr_setstacksize(&attributes, (size_t)PTHREAD_STACK_MIN) == 0);
+    for (int i = 0; i < 50; i++) {
+        pthread_t t;
+        void *p = NULL;
+        EXPECT(pthread_create(&t, &attributes, on_little_stack, do_malloc(5)) == 0);
+        pthread_join(t, &p);
+        EXPECT(p != NULL);
+        do_free(p);
+    }
+    pthread_attr_destroy(&attributes);
+}
+
 static bool ended_well(pid_t child) {
     int status = -1;
     return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
+/* Handlers of fork that allocate, registered before anything was allocated: other threads are at
+ * work, and the allocator's own locks must be taken after the first and released before the others. */
+static bool handlers_allocate;
+static void *from_handler[600];
+
+static void before_fork(void) {
+    for (size_t i = 0; i < 600 && handlers_allocate; i++)
+        from_handler[i] = do_malloc(i * 31 + 1);
+}
+
+static void after_fork(void) {
+    for (size_t i = 0; i < 600 && handlers_allocate; i++) {
+        do_free(from_handler[i]);
+        from_handler[i] = do_malloc(i * 41 + 1);
+        do_free(from_handler[i]);
+    }
+}
+
 static void forks(void) {
     pthread_t t[4];
     stop = false;
+    handlers_allocate = true;
     for (uintptr_t i = 0; i < 4; i++)
         pthread_create(&t[i], NULL, churn, (void *)i);
     char *inherited = do_malloc(100);
     for (int i = 0; i < 150; i++) {
+        handlers_allocate = i % 10 == 0;
         pid_t child = fork();
         if (child == 0) {
             alarm(20);
@@ -394,6 +480,13 @@ static void forks(void) {
         char *words[] = {(char *)"true", NULL};
         EXPECT(posix_spawnp(&child, "true", NULL, NULL, words, environ) == 0 && ended_well(child));
         EXPECT(system("exit 0") == 0);
+    }
+    handlers_allocate = false;
+    for (int i = 0; i < 20; i++) { /* questions asked meanwhile */
+        malloc_trim(0);
+        FILE *f = fopen("/dev/null", "w");
+        EXPECT(f && malloc_info(0, f) == 0 && fclose(f) == 0);
+        EXPECT(mallinfo().arena != 0);
     }
     stop = true;
     for (int i = 0; i < 4; i++)
@@ -433,6 +526,7 @@ static void fork_in_handler(void) {
 
 static void *kept_early;
 __attribute__((constructor(101))) static void before_main(void) {
+    pthread_atfork(before_fork, after_fork, after_fork);
     kept_early = do_realloc(do_calloc(3, 100), 5000);
 }
 static void at_end(void) {
@@ -488,10 +582,62 @@ static void short_of_memory(size_t limit_mb) {
     EXPECT(ended_well(child));
 }
 
+/* Data instead of address space is limited. */
+static void short_of_data(void) {
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit limit = {64 << 20, 64 << 20};
+        unmet = 0;
+        if (setrlimit(RLIMIT_DATA, &limit) != 0)
+            _exit(9);
+        for (int round = 0; round < 2; round++)
+            EXPECT(fill_up(NULL, 150000) > 32 << 20);
+        _exit(unmet != 0);
+    }
+    EXPECT(ended_well(child));
+}
+
+/* No address is left at all. */
+static void no_address(void) {
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit none = {0, 0};
+        alarm(60);
+        unmet = 0;
+        for (size_t size = SIZE_MAX / 4 + 1; size >= page(); size /= 2)
+            while (mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                        0) != MAP_FAILED)
+                ;
+        if (setrlimit(RLIMIT_DATA, &none) != 0)
+            _exit(9);
+        while (do_malloc(1))
+            ;
+        EXPECT_FAILS(do_malloc(100000), ENOMEM);
+        EXPECT_FAILS(do_calloc(1000, 1000), ENOMEM);
+        _exit(unmet != 0);
+    }
+    EXPECT(ended_well(child));
+}
+
+/* All pages are locked, so that none can be given back: calloc must not rely on it. */
+static void locked(void) {
+    pid_t child = fork();
+    if (child == 0) {
+        unmet = 0;
+        if (mlockall(MCL_CURRENT | MCL_FUTURE) == 0)
+            zeroed();
+        _exit(unmet != 0);
+    }
+    EXPECT(ended_well(child));
+}
+
 static void no_memory(void) {
     short_of_memory(100);
     short_of_memory(300);
     short_of_memory(1000);
+    short_of_data();
+    no_address();
+    locked();
 }
 
 /* `memory` first: later this process has more address space than it allows its children. */
@@ -500,10 +646,19 @@ int main(int count, char **words) {
         const char *name;
         void (*run)(void);
     } groups[] = {
-        {"memory", no_memory},        {"zero", zero_sizes},        {"large", too_large_sizes},
-        {"align", alignments},        {"usable", usable_sizes},    {"realloc", reallocs},
-        {"zeroed", zeroed},           {"errno", free_keeps_errno}, {"statistics", statistics},
-        {"handler", fork_in_handler}, {"threads", threads},        {"fork", forks},
+        {"memory", no_memory},
+        {"zero", zero_sizes},
+        {"large", too_large_sizes},
+        {"align", alignments},
+        {"usable", usable_sizes},
+        {"realloc", reallocs},
+        {"zeroed", zeroed},
+        {"errno", free_keeps_errno},
+        {"statistics", statistics},
+        {"handler", fork_in_handler},
+        {"threads", threads},
+        {"stack", little_stacks},
+        {"fork", forks},
     };
     atexit(at_end);
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
