@@ -43,8 +43,37 @@ struct options {
     struct hg_latency_options latency;
     const char *traces[TRACES_MAX];
     size_t trace_count;
-    bool wants_workloads, wants_latency, wants_instructions, is_quick;
+    bool wants_workloads, wants_latency, wants_instructions, is_quick, wants_provenance;
+    char command_line[4096]; /* as typed */
 };
+
+static void append(char *all, size_t size, const char *separator, const char *text) {
+    const size_t used = strlen(all);
+    snprintf(all + used, size - used, "%s%s", used ? separator : "", text);
+}
+
+/* "LABEL TEXT; LABEL TEXT": one text for all backends. */
+static void append_labelled(char *all, size_t size, const char *label, const char *text) {
+    append(all, size, "; ", label);
+    append(all, size, " ", text ? text : "unknown");
+}
+
+/* Which file serves each backend, under the keys that a results folder has them by. */
+static void tell_backend(const hg_backend *backend, const char *label) {
+    static char names[1024], versions[2048], paths[8192], sums[4096], settings[8192];
+    const struct hg_facts *const facts = &backend->facts;
+    char hex[65];
+    append(names, sizeof names, "; ", label);
+    append_labelled(versions, sizeof versions, label, facts->version);
+    append_labelled(paths, sizeof paths, label, facts->path);
+    append_labelled(sums, sizeof sums, label, hg_file_sha256(facts->path, hex) ? hex : NULL);
+    append_labelled(settings, sizeof settings, label, facts->tunables);
+    hg_benchmark_add_context("backend", names);
+    hg_benchmark_add_context("backend_version", versions);
+    hg_benchmark_add_context("backend_path", paths);
+    hg_benchmark_add_context("backend_sha256", sums);
+    hg_benchmark_add_context("backend_config", settings);
+}
 
 static int register_backend(const hg_backend *backend, const char *spec, void *context) {
     const struct options *const options = context;
@@ -62,6 +91,8 @@ static int register_backend(const hg_backend *backend, const char *spec, void *c
     snprintf(key, sizeof key, "backend_%s", label);
     snprintf(value, sizeof value, "%s %s", backend->facts.version, backend->facts.path);
     hg_benchmark_add_context(key, value);
+    if (options->wants_provenance)
+        tell_backend(backend, label);
     return HG_EXIT_OK;
 }
 
@@ -95,10 +126,23 @@ static int print_overheads(void) {
     return HG_EXIT_OK;
 }
 
+/* Of what a results folder says of each round, what is true of one process. */
+static void add_run(const struct options *options) {
+    hg_benchmark_add_context("cmdline", options->command_line);
+    hg_benchmark_add_context("seed", "fixed by workload and thread");
+    hg_benchmark_add_context("round", "1 of 1");
+    hg_benchmark_add_context("position", "the order of the entries");
+    hg_benchmark_add_context("ops", "iterations of each entry");
+}
+
 static int run_benchmarks(const struct options *options, int argc, char **argv) {
     hg_benchmark_set_usage(usage);
     hg_benchmark_add_context("harness", "heapgauge " HG_VERSION);
     add_overheads();
+    if (options->wants_provenance) {
+        hg_read_python((char[]){"provenance"}, hg_benchmark_add_context);
+        add_run(options);
+    }
     int status = hg_benchmark_initialize(&argc, argv);
     if (status != HG_BENCHMARK_OK || hg_benchmark_wants_exit())
         return status;
@@ -128,6 +172,9 @@ static bool take(struct options *options, const char *word) {
     else if (strncmp(word, "--open_loop=", 12) == 0 && hg_parse_double(word + 12, &rate) &&
              rate > 0)
         options->latency.open_loop_per_s = rate;
+    else if (strncmp(word, "--benchmark_out=", 16) == 0 ||
+             strcmp(word, "--benchmark_format=json") == 0)
+        return !(options->wants_provenance = true); /* and the library's own */
     else if (strcmp(word, "--latency") == 0)
         options->wants_latency = true;
     else if (strcmp(word, "--instructions") == 0)
@@ -160,14 +207,16 @@ int hg_cmd_bench(int argc, char **argv) {
     }
     if (hg_take_word(&argc, argv, "--overheads"))
         return print_overheads();
-    struct options options = {.latency.backends = "core,system"};
+    struct options options = {.latency.backends = "core,system", .command_line = "heapgauge bench"};
     char **words = calloc((size_t)argc + 3, sizeof *words), **rest = words;
     if (!words)
         return hg_usage_error("bench", "out of memory");
     *rest++ = argv[0];
-    for (int i = 1; i < argc; i++)
+    for (int i = 1; i < argc; i++) {
+        append(options.command_line, sizeof options.command_line, " ", argv[i]);
         if (take(&options, argv[i]))
             argv[i] = NULL;
+    }
     if (options.is_quick) {
         *rest++ = quick_filter; /* the user's own come later, and win */
         *rest++ = quick_min_time;

@@ -54,6 +54,10 @@ int hg_each_backend(const char *command, const char *list,
  * Returns only on failure: a message is printed, HG_EXIT_USAGE. */
 int hg_run_python(const char *command, const char *script, int argc, char **argv);
 
+/* Calls `take` for each line "KEY\tVALUE" that the subcommand `word` of the Python package prints. Silent where it can't be
+ * run: what it tells is an addition. */
+void hg_read_python(char *word, void (*take)(const char *key, const char *value));
+
 /* ---- bench_trace.c ---- */
 
 /* Registers the trace at `path` (a word of the command line, *.hgt; kept) as a benchmark of a backend.

@@ -1,5 +1,6 @@
 """The chain on the real program: record, oracle, compare, report. Needs the build that scripts/test makes."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -72,3 +73,24 @@ def test_a_setting_has_the_facts_of_its_library(real):
 def test_memory_of_a_trace_is_measured(real):
     footprint = real.cell("json", "system")["footprint"]
     assert footprint and 0.9 < footprint["median"] < 3
+
+
+# Of the specification of results: each told of every run, "unknown" or "none" where this machine does not show it.
+PROVENANCE = """harness_version compiler cflags libc kernel cpu_model governor turbo smt thp overcommit aslr hypervisor mitigations
+    numa_nodes affinity nice cgroup_cpu cgroup_mem ctx_switches page_size backend backend_version backend_path backend_sha256
+    backend_config preload seed round position ops timer timer_overhead_ns dispatch_ns cmdline""".split()
+
+
+@pytest.mark.parametrize("key", PROVENANCE + ["steal_ticks_delta"])
+def test_provenance_of_compare(real, key):
+    assert real.read("google-benchmark.json")["context"][key] != ""
+
+
+def test_provenance_of_bench(tmp_path):
+    """In JSON alone: asking the machine takes longer than starting may."""
+    subprocess.run([PROGRAM, "bench", "--backend=core,system", "--benchmark_filter=pair/.*size:64$", "--benchmark_min_time=1x",
+                    f"--benchmark_out={tmp_path / 'o.json'}"], check=True, capture_output=True, timeout=60)
+    context = json.loads((tmp_path / "o.json").read_text())["context"]
+    assert [key for key in PROVENANCE if not context.get(key)] == []
+    assert context["cmdline"].startswith("heapgauge bench --backend=core,system --benchmark_filter=pair/")
+    assert all(len(part.split()[1]) == 64 for part in context["backend_sha256"].split("; "))

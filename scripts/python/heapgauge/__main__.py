@@ -8,7 +8,7 @@ from .errors import EXIT_TROUBLE, Trouble
 
 # Imported only when asked for: scipy alone costs most of a second.
 SUBCOMMANDS = ("compare", "report", "gate", "merge", "doctor", "faultscore", "reproducers",
-               "clusterfuzzlite", "scaling", "fronts")
+               "clusterfuzzlite", "scaling", "fronts", "provenance")
 
 SAID = {"scaling": "bench --scaling", "fronts": "frag --fronts"}  # what the user typed
 

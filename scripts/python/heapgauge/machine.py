@@ -217,6 +217,10 @@ def facts(program, repository):
     }
     if found["git_sha"]:
         found["dirty"] = "yes" if output_of("git", "status", "--porcelain", cwd=repository) else "no"
+    for key in ("preload", "cgroup_cpu", "cgroup_mem"):
+        found[key] = found[key] or "none"
+    for key in ("governor", "turbo", "smt", "thp", "mitigations"):
+        found[key] = found[key] or "unknown"  # not visible here, as in many a virtual machine
     return {key: value for key, value in found.items() if value is not None}
 
 

@@ -22,7 +22,7 @@ def context(model):
         "executable": "heapgauge",
         "num_cpus": model["num_cpus"] or 1,
         "mhz_per_cpu": 0,
-        "cpu_scaling_enabled": facts.get("governor", "performance") != "performance",
+        "cpu_scaling_enabled": facts.get("governor", "unknown") not in ("performance", "unknown"),
         "caches": model["caches"],
         "load_avg": first.get("load_average", []),
         "library_version": f"heapgauge {facts.get('harness_version', '')}".strip(),
@@ -32,6 +32,10 @@ def context(model):
     if "aslr" in facts:
         found["aslr_enabled"] = facts["aslr"] != "off"
     found.update({k: str(v) for k, v in facts.items() if k not in found})
+    for key, name in (("backend", "name"), ("backend_version", "version"), ("backend_path", "path"), ("backend_sha256", "sha256"),
+                      ("backend_config", "tunables")):
+        found[key] = "; ".join(b["name"] if name == "name" else f"{b['name']} {b.get(name) or 'unknown'}" for b in model["backends"])
+    found |= {"round": f"of {model['rounds']}: in each entry", "position": "in each entry", "ops": "iterations of each entry"}
     found["noisy"] = "yes" if model["noisy"] else "no"
     gone = [f"{c['workload']}/backend:{c['backend']} ({words.excluded(c)})"
             for c in model["cells"] if c["status"] != "ok"]
@@ -53,6 +57,7 @@ def entry(cell, sample, family, repetitions, index):
         "time_unit": "ns",
         "items_per_second": count / sample["seconds"],
         "round": sample["round"],
+        "position": sample["position"],
     }
     for key in ("footprint_overhead", "rss_peak_bytes", "live_peak_bytes", "minor_faults"):
         if key in sample:
