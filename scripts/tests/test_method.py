@@ -1,5 +1,7 @@
 """The experiments' own arithmetic: what counts as a false alarm, what as seen."""
 
+import json
+
 from heapgauge import method
 
 
@@ -37,3 +39,12 @@ def test_the_table_tells_truth_and_cover():
     text = method.table([SEEN, trial(["equivalent", "equivalent", "faster", "slower"])], 20)
     assert "| w | slow-2%:core | 1.02 | 1.0200, 1.0200 to 1.0200 | slower 1, faster 1 | 2 of 2 |" in text
     assert "FAILS" in text and "load 1.0 to 1.0" in text
+
+
+def test_trials_are_added_to_those_there(tmp_path, monkeypatch):
+    def one_trial(number, workloads, rounds, scratch):
+        return {**SEEN, "trial": number}
+    monkeypatch.setattr(method, "one_trial", one_trial)
+    for words, numbers in ((["--trials=2"], [1, 2]), (["--trials=3", "--add"], [1, 2, 3, 4, 5]), (["--trials=1"], [1])):
+        method.main([*words, "-o", str(tmp_path)])
+        assert [t["trial"] for t in json.loads((tmp_path / "trials.json").read_text())] == numbers

@@ -31,6 +31,7 @@ def parse(argv):
     parser.add_argument("--trials", type=int, default=30, help="default 30")
     parser.add_argument("--rounds", type=int, default=20, help="of each trial (default 20)")
     parser.add_argument("--workload", action="append", metavar="NAME", help=f"default: {' and '.join(WORKLOADS)}")
+    parser.add_argument("--add", action="store_true", help="to the trials that DIR has, in pieces as the machine is free")
     parser.add_argument("-o", "--output", default="results/method", metavar="DIR", help="default results/method")
     return parser.parse_args(argv)
 
@@ -108,13 +109,15 @@ def main(argv):
     options = parse(argv)
     output = Path(options.output)
     output.mkdir(parents=True, exist_ok=True)
-    trials = []
+    kept = output / "trials.json"
+    trials = store.parse_json(kept.read_text()) if options.add and kept.exists() else []
+    begin = len(trials) + 1
     with tempfile.TemporaryDirectory(prefix="heapgauge-") as scratch:
-        for number in range(1, options.trials + 1):
+        for number in range(begin, begin + options.trials):
             trials.append(one_trial(number, options.workload or WORKLOADS, options.rounds, scratch))
-            store.write_atomic(output / "trials.json", (json.dumps(trials, indent=1) + "\n").encode())
+            store.write_atomic(kept, (json.dumps(trials, indent=1) + "\n").encode())
             store.write_atomic(output / "table.md", table(trials, options.rounds).encode())
-            print(f"trial {number}/{options.trials}: " + ", ".join(
+            print(f"trial {number}/{begin + options.trials - 1}: " + ", ".join(
                 f"{r['backend'].removesuffix(':core')} {r['value']:.3f} {r['word']}" for r in trials[-1]["rows"] if r["value"]),
                 file=sys.stderr, flush=True)
     print(table(trials, options.rounds), end="")
