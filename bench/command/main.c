@@ -67,7 +67,7 @@ static const struct command {
      hg_reduce_main, false},
     {"compare", "rounds of workloads on backends, into results/NAME/", NULL, false},
     {"report", "tables from a folder of results", NULL, false},
-    {"gate", "exit 1 on a proven regression between two folders of results", NULL, false},
+    {"gate", "exit 1 on a proven regression between two runs, or two backends of one", NULL, false},
     {"merge", "several machines' results into one folder", NULL, false},
     {"doctor", "what about this machine spoils measurements", NULL, false},
     {"cell", "one measurement in a contained child (used by compare)", hg_cmd_cell, true},

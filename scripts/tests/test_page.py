@@ -278,6 +278,20 @@ def test_no_request_leaves_the_page(page):
 
 
 @needs_browser
+def test_printed_charts_cover_nothing(page):
+    """On paper, where letters are smaller, a chart ends above what follows it, and headers are text."""
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        ends = page.driver.execute_script("""return [...document.querySelectorAll('.chart')].filter(c => c.offsetHeight).map(
+            c => [c.firstElementChild.id, c.getBoundingClientRect().bottom - c.firstElementChild.getBoundingClientRect().bottom])""")
+        assert len(ends) >= 4 and [e for e in ends if e[1] < -1] == []
+        shown = page.driver.execute_script("return getComputedStyle(document.querySelector('#cells th'), '::before').content")
+        assert shown == '"workload"'
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+@needs_browser
 def test_readable_on_a_phone(page):
     page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
                                 {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True})

@@ -243,7 +243,7 @@ function drawHead(reach) {
     const title = c.key === "ratio" ? `${state.quantity === "time" ? "time" : "memory"} / ${state.baseline}` : c.title;
     if (c.plain) return element("th", { scope: "col", title: "logarithmic; the line in the middle is 1, the shade around it the noise floor" }, `interval, ÷${number(reach)} … ×${number(reach)}`);
     const sorted = state.sort === c.key ? (state.dir ? "descending" : "ascending") : "none";
-    return element("th", { scope: "col", class: c.number ? "number" : null, "aria-sort": sorted, "data-key": c.key, title: c.hint },
+    return element("th", { scope: "col", class: c.number ? "number" : null, "aria-sort": sorted, "data-key": c.key, "data-title": title, title: c.hint },
       element("button", { type: "button", onclick: () => { sortBy(c.key); $("cells").querySelector(`th[data-key="${c.key}"] button`).focus(); } }, title));
   })));
 }
@@ -276,6 +276,9 @@ function bar(row, scale) {
   return svg("svg", { class: "bar", viewBox: "0 0 200 20", preserveAspectRatio: "none", role: "img", "aria-label": label }, ...parts);
 }
 
+// A name that may break after each slash.
+const breakable = (name) => name.split("/").flatMap((part, i) => (i ? ["/", element("wbr"), part] : [part]));
+
 function cellRow(row, scale, first) {
   const { cell } = row, b = block(row), mark = badge(row), id = `${cell.workload}|${cell.backend}`;
   const put = (key, value, ...children) => {
@@ -286,7 +289,7 @@ function cellRow(row, scale, first) {
   const word = verdictOf(row), isBase = cell.status === "ok" && cell.backend === state.baseline;
   const shownRatio = isBase ? ["1"] : b ? [three.format(b.value), b.low === null ? "" : element("span", { class: "interval" }, ` ${interval(b, three.format)}`)] : [""];
   return element("tr", { class: [first ? "first" : "", cell.role].join(" ").trim(), "data-workload": cell.workload, "data-backend": cell.backend },
-    put("workload", null, ...cell.workload.split("/").flatMap((part, i) => (i ? ["/", element("wbr"), part] : [part]))),
+    put("workload", null, ...breakable(cell.workload)),
     put("backend", null, element("button", { type: "button", class: "open", "aria-expanded": String(state.open === id), title: "details, and the command that repeats this cell",
       onclick: () => { set({ open: state.open === id ? "" : id }); const again = document.querySelector(`tr[data-workload="${CSS.escape(cell.workload)}"][data-backend="${CSS.escape(cell.backend)}"] .open`); if (again) again.focus(); } }, row.shown)),
     put("correct", null, element("span", { class: `badge ${mark.kind}`, title: mark.title }, mark.text)),
@@ -406,7 +409,7 @@ function drawHeat() {
   $("heat-map").tHead.replaceChildren(element("tr", {}, element("th", { scope: "col" }, `${state.quantity === "time" ? "time" : "memory"} / ${state.baseline}`),
     ...columns.map((n) => element("th", { scope: "col" }, n.endsWith("#aa") ? `${n.split("#")[0]} (A/A)` : n))));
   $("heat-map").tBodies[0].replaceChildren(...data.workloads.filter((w) => !state.class || w.class === state.class).map((w) =>
-    element("tr", {}, element("th", { scope: "row" }, w.name), ...columns.map((n) => heatCell(at(w.name, n))))));
+    element("tr", {}, element("th", { scope: "row" }, ...breakable(w.name)), ...columns.map((n) => heatCell(at(w.name, n))))));
 }
 
 // ---- charts ----
