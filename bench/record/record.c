@@ -173,7 +173,6 @@ static bool read_options(int argc, char **argv, struct options *o, int *status) 
             *status = 0;
             return false;
         default:
-            fprintf(stderr, "heapgauge record: see `heapgauge record --help`\n");
             return false;
         }
     }

@@ -303,7 +303,6 @@ int hg_export_main(int argc, char **argv) {
             fputs(usage, stdout);
             return 0;
         default:
-            fprintf(stderr, "heapgauge export: see `heapgauge export --help`\n");
             return STATUS_USAGE;
         }
     }

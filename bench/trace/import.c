@@ -192,7 +192,6 @@ static bool read_options(int argc, char **argv, struct options *o, int *status) 
             *status = 0;
             return false;
         default:
-            fprintf(stderr, "heapgauge import: see `heapgauge import --help`\n");
             return false;
         }
     }

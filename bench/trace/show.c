@@ -106,7 +106,6 @@ static bool read_options(int argc, char **argv, struct options *o, int *status) 
             *status = 0;
             return false;
         default:
-            fprintf(stderr, "heapgauge show: see `heapgauge show --help`\n");
             return false;
         }
     }

@@ -224,7 +224,6 @@ static bool read_options(int argc, char **argv, bool *json, size_t *points, cons
             *status = 0;
             return false;
         default:
-            fprintf(stderr, "heapgauge stat: see `heapgauge stat --help`\n");
             return false;
         }
     }

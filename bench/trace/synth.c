@@ -83,7 +83,6 @@ static bool read_options(int argc, char **argv, struct options *o, int *status) 
             *status = 0;
             return false;
         default:
-            fprintf(stderr, "heapgauge synth: see `heapgauge synth --help`\n");
             return false;
         }
         if (!good) {
