@@ -42,10 +42,10 @@ def test_every_round_holds_every_cell_once_in_a_latin_square(measured):
     rounds = [measured.read(f"rounds/{n:03d}.json") for n in range(1, 13)]
     for stored in rounds:
         positions = [p for r in stored["results"] for p in r["turns"]["position"]]
-        assert sorted(positions) == list(range(2 * len(entries) * compare_module.TRACE_TURNS))
+        assert sorted(positions) == list(range(2 * len(entries) * compare_module.TRACE_TURNS_QUICK))
     for workload in ("alpha", "beta"):
         rows = [[r["entry"] for r in sorted(cells, key=lambda r: r["turns"]["position"][turn])] for stored in rounds
-                for turn in range(compare_module.TRACE_TURNS) for cells in [[r for r in stored["results"] if r["workload"] == workload]]]
+                for turn in range(compare_module.TRACE_TURNS_QUICK) for cells in [[r for r in stored["results"] if r["workload"] == workload]]]
         assert all(sorted(column) == sorted(entries) for column in zip(*rows[:len(entries)]))
 
 
@@ -305,7 +305,7 @@ def test_help(bench, name):
 def test_a_benchmarks_count_is_calibrated_and_a_trace_is_played_whole(bench):
     bench.run("compare", "alpha.hgt", "pair/size:64", "--backends=system,core", "--quick", "--rounds=1", "-o", "out")
     planned = {w["name"]: w for w in bench.read("plan.json")["workloads"]}
-    assert planned["alpha"]["iterations"] == 1 and planned["alpha"]["turns"] == compare_module.TRACE_TURNS
+    assert planned["alpha"]["iterations"] == 1 and planned["alpha"]["turns"] == compare_module.TRACE_TURNS_QUICK
     pair = planned["pair/size:64"]
     assert pair["slices"] >= 25 and pair["slices"] * pair["turns"] <= 100
     # 100 slices of a quarter of a millisecond on the fastest, which takes 40 ns for an iteration of two operations.

@@ -29,7 +29,7 @@ SLOWEST_MAX = 8  # times that, what the slowest may take, where that can be had:
 TURNS_MAX, TURNS_MAX_QUICK = 10, 5  # runs of a cell in a round, of which the fastest counts
 RUN_SECONDS_MIN = 0.015  # a shorter run is not worth its process
 SLICES, SLICES_QUICK, SLICE_SECONDS = 200, 100, 0.00025  # of a benchmark of one thread, which runs in lock-step
-TRACE_TURNS = 3  # of a trace in a round, in lock-step: each slice's median counts
+TRACE_TURNS, TRACE_TURNS_QUICK = 5, 3  # of a trace in a round, in lock-step: each slice's median counts
 WINDOW_SECONDS = 0.002  # a slice of a trace of several threads: they all meet at its end
 SLICES_MAX = 400
 TURN_SLICES_MIN = 25  # of a benchmark in lock-step: fresh processes place memory anew, and that moves a ratio by some percent
@@ -432,10 +432,10 @@ def calibrated(workload, plan, program, out):
               if entry["role"] in ("baseline", "backend") and (workload["name"], entry["name"]) not in out]
     probes = [found for found in probes if found]
     if is_trace:
-        slices = min(probes, default=0)
-        say(f"plan     {workload['name']}: played whole, " + (f"{TRACE_TURNS} times in a round, in {slices} slices in lock-step"
+        slices, turns = min(probes, default=0), TRACE_TURNS_QUICK if plan["quick"] else TRACE_TURNS
+        say(f"plan     {workload['name']}: played whole, " + (f"{turns} times in a round, in {slices} slices in lock-step"
                                                               if slices else "once in a round"))
-        return (1, TRACE_TURNS, slices) if slices else (1, 1, 0)
+        return (1, turns, slices) if slices else (1, 1, 0)
     if not probes:
         say(f"plan     {workload['name']}: no backend could run it")
         return PROBE_ITERATIONS, 1, 0
