@@ -49,7 +49,8 @@ def test_scaling_is_measured_once_and_shown(bench):
     assert results["scaling"]["curves"] == told["curves"]
     assert {c["backend"] for c in told["curves"]} == {"system", "core", "mimalloc", "null"}
     assert re.search(r"\| live blocks +\| core +\| +30.\d at 100 +\| +30.\d at 100,000", out) and "null" not in out.split("Scaling")[1]
-    assert (bench.folder / "out/figures/growth.svg").exists() and "scaling.json" in (bench.folder / "out/SHA256SUMS").read_text()
+    figure = (bench.folder / "out/figures/growth.svg").read_text()
+    assert "100,000" in figure and "mathdefault" not in figure and "scaling.json" in (bench.folder / "out/SHA256SUMS").read_text()
     before = (bench.folder / "out/scaling.json").read_bytes()
     assert bench.compare("--resume", "--rounds=7")[0] == 0 and (bench.folder / "out/scaling.json").read_bytes() == before
 

@@ -322,3 +322,12 @@ def test_a_busy_machine_is_mentioned(model):
 ])
 def test_numbers_have_three_digits(value, shown):
     assert words.number(value) == shown
+
+
+def test_no_figure_shows_markup_instead_of_a_number(tmp_path):
+    """Logarithmic axes are labelled in plain numbers: parse_math is off."""
+    from conftest import publish_synthetic
+    publish_synthetic(tmp_path / "all", workloads=("larson/threads:1", "larson/threads:2"), latency=True, scaling=True)
+    figures = {path.stem: path.read_text() for path in (tmp_path / "all/figures").glob("*.svg")}
+    assert {"latency", "growth", "scaling"} <= set(figures)
+    assert [name for name, text in figures.items() if "mathdefault" in text] == []

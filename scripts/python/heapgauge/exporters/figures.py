@@ -87,6 +87,16 @@ def log_axis(axes, low, high, title):
     axes.set_xlabel(title)
 
 
+def plain_log_y(axes, marks=(1, 2, 5)):
+    """A logarithmic y axis with plain numbers, at `marks` of each power of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=marks))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.10g}"))
+
+
 # ---- ratios with their intervals ----
 
 def intervals(model):
@@ -290,7 +300,7 @@ def latency(model):
         if found:
             axes.plot(*zip(*found), markersize=3, linewidth=1.1, **style)
             axes.set_xscale("log")
-            axes.set_yscale("log")
+            plain_log_y(axes, marks=(1,))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{float(f'{100 - 100 / v:.7g}'):g}%"))
             axes.xaxis.set_minor_locator(NullLocator())
 
@@ -347,8 +357,12 @@ def growth(model):
             axes.plot([p["x"] for p in found["points"]], [p["ns_per_op"] for p in found["points"]], markersize=4, linewidth=1.1, **style)
             if found["name"] != "threads":
                 axes.set_xscale("log")
-                axes.set_yscale("log")
-            elif any(p["oversubscribed"] for p in found["points"]):
+                plain_log_y(axes)
+                ends = [p["x"] for p in found["points"]][::max(1, len(found["points"]) // 3)]
+                axes.set_xticks(ends, [f"{x:,}" for x in ends])
+                axes.minorticks_off()
+            else:
+                axes.set_xticks([p["x"] for p in found["points"]])
                 axes.axvline(model["scaling"]["processors"], color="#c3cad1", linewidth=0.8, zorder=0)
 
     return panels(model, list(dict.fromkeys(label for label, _ in curves)), draw, None, "ns of processor time/op",
