@@ -14,7 +14,7 @@ enum {
     COMMIT_STEP_SIZE = 4 << 20,
     RETAIN_SPAN_MS = 1000,
     RETAIN_SHARE = 8,        /* one of so many granules that were missed is kept the next time */
-    DIRTY_SPAN_MS = 250,     /* dirty memory not needed for so long may go */
+    DIRTY_SPAN_MS = 1000,    /* dirty memory not needed for so long may go */
     TRIM_MIN_SIZE = 4 << 20, /* growth or loss below this is not worth looking for holes */
     TRIM_SPAN_MS = 100,
 };

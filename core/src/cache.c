@@ -12,6 +12,8 @@ enum {
     BIN_COUNT_MIN = 16,
     BIN_COUNT_START = 2, /* at first, and after the cache was emptied */
     OUTBOX_COUNT = 128,
+    LEND_SPAN = 4, /* classes above one that may lend to it */
+    LENT_MAX = 8,  /* in a row */
 };
 
 static void *no_cells[2];
@@ -256,8 +258,25 @@ static void *take_anywhere(unsigned class) {
     hg__cache_flush();
     hg__core_trim(&hg__main, SIZE_MAX);
     for (unsigned i = 0; i < hg__main.heap_count && !p; i++)
-        if (hg__heap_take(&main_heaps[i], class, &p, 1) == 0)
+        if (hg__heap_take(&main_heaps[i], class, &p, 1, true) == 0)
             p = NULL;
+    return p;
+}
+
+/* A cached slot of a somewhat larger class, as well aligned, when one of `class` would cost pages not
+ * resident: a program of many sizes would keep a few blocks of each. It is freed as one of its own
+ * class, so a class that lives on loans takes slots of its own now and then. NULL iff there is none. */
+static void *lend(struct hg__cache *cache, unsigned class) {
+    size_t align = hg__natural_align(hg__class_size(class));
+    void *p = NULL;
+    unsigned last = class + LEND_SPAN < HG_CLASS_COUNT - 1 ? class + LEND_SPAN : HG_CLASS_COUNT - 1;
+    if (HG_HARDENED || hg__class_size(class) < HG__SHARED_SIZE_MIN ||
+        cache->lent[class] >= LENT_MAX)
+        return NULL;
+    for (unsigned from = class + 1; from <= last && !p; from++)
+        if (hg__natural_align(hg__class_size(from)) >= align)
+            p = hg__cache_pop(from);
+    cache->lent[class] = (uint8_t)(cache->lent[class] + (p != NULL));
     return p;
 }
 
@@ -266,7 +285,7 @@ void *hg__cache_refill(unsigned class) {
     if (!attach()) {
         if (!__atomic_load_n(&started, __ATOMIC_ACQUIRE))
             return NULL;
-        return hg__heap_take(&main_heaps[0], class, &p, 1) ? p : take_anywhere(class);
+        return hg__heap_take(&main_heaps[0], class, &p, 1, true) ? p : take_anywhere(class);
     }
     trim_if_due();
     struct hg__cache *cache = hg__thread;
@@ -274,9 +293,17 @@ void *hg__cache_refill(unsigned class) {
         return p;
     void **bottom = bin_bottom(cache, class);
     size_t want = (size_t)(cache->bins[class].limit - bottom + 1) / 2;
-    size_t got = hg__heap_take(cache->heap, class, bottom, want);
-    if (got == 0)
-        return take_anywhere(class);
+    size_t got = hg__heap_take(cache->heap, class, bottom, want, false);
+    if (got == 0) {
+        if ((p = lend(cache, class)))
+            return p;
+        cache->lent[class] = 0;
+        if (hg__class_size(class) >= HG__PAGE)
+            want = 1;
+        got = hg__heap_take(cache->heap, class, bottom, want, true);
+        if (got == 0)
+            return take_anywhere(class);
+    }
     grow_limit(cache, class);
     cache->draining[class] = false;
     __atomic_store_n(&cache->bins[class].top, bottom + got - 1, __ATOMIC_RELAXED);

@@ -30,6 +30,7 @@ struct hg__cache {
     uint32_t foreign; /* of a map entry, all bits but those that say: of this thread's heap */
     uint16_t bin_of_step[HG__FAST_STEPS]; /* offset of the bin for a size, in steps */
     bool draining[HG__BIN_COUNT];         /* the bin is kept short: see hg__heap_put */
+    uint8_t lent[HG_CLASS_COUNT];         /* slots in a row that larger classes lent: see lend */
     struct hg__heap *heap;
     struct hg__cache *next;      /* all caches ever made */
     struct hg__cache *next_idle; /* those without a thread */

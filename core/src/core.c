@@ -63,7 +63,7 @@ static void *borrow(struct hg_core *core, unsigned class) {
     while (!HG_HARDENED && !p && ++class < HG_CLASS_COUNT)
         if (hg__natural_align(hg__class_size(class)) >= align &&
             core->own_heap.classes[class].partial)
-            p = hg__heap_take(core->heaps, class, &p, 1) ? p : NULL;
+            p = hg__heap_take(core->heaps, class, &p, 1, true) ? p : NULL;
     return p;
 }
 
@@ -81,9 +81,9 @@ static void *alloc(struct hg_core *core, size_t size, size_t align, bool *zeroed
     if (is_main(core)) {
         if (!(p = hg__cache_pop(class)))
             p = hg__cache_refill(class);
-    } else if (hg__heap_take(core->heaps, class, &p, 1) == 0) {
+    } else if (hg__heap_take(core->heaps, class, &p, 1, true) == 0) {
         hg__core_trim(core, SIZE_MAX);
-        if (hg__heap_take(core->heaps, class, &p, 1) == 0)
+        if (hg__heap_take(core->heaps, class, &p, 1, true) == 0)
             p = borrow(core, class);
     }
     return p ? hg__harden_alloc_any(&core->arena, p, size) : NULL;

@@ -119,22 +119,29 @@ static uint64_t pages_of(size_t offset, size_t size) {
     return upto & ~(((uint64_t)1 << first) - 1);
 }
 
-/* Moves up to `want` lowest free slots of slab `g` to out[want-1], out[want-2], ... */
-static size_t slab_take(struct hg__heap *heap, size_t g, void **out, size_t want) {
+/* Moves up to `want` lowest free slots of slab `g` to out[want-1], out[want-2], ...; unless `fresh`, only
+ * those before the first that has a page not resident. */
+static size_t slab_take(struct hg__heap *heap, size_t g, void **out, size_t want, bool fresh) {
     struct hg__run *slab = hg__run(heap->arena, g);
     size_t size = heap->geometry[slab->class].size, got = 0;
     char *base = hg__address(heap->arena, g);
-    if (slab->free_count == slab->slot_count)
-        heap->classes[slab->class].idle_count--;
     for (size_t word = 0; got < want && word * 64 < slab->slot_count; word++)
         while (slab->free[word] && got < want) {
             size_t slot = word * 64 + (size_t)__builtin_ctzll(slab->free[word]);
+            if (slab->holes) {
+                uint64_t pages = pages_of(slot * size, size);
+                if (!fresh && (slab->holes & pages)) {
+                    word = slab->slot_count;
+                    break;
+                }
+                slab->holes &= ~pages;
+            }
             slab->free[word] &= slab->free[word] - 1;
             out[want - ++got] = base + slot * size;
             hg__harden_leave(heap->arena, base + slot * size, size);
-            if (slab->holes)
-                slab->holes &= ~pages_of(slot * size, size);
         }
+    if (got && slab->free_count == slab->slot_count)
+        heap->classes[slab->class].idle_count--;
     slab->free_count = (uint16_t)(slab->free_count - got);
     heap->classes[slab->class].free_count -= got;
     if (slab->free_count == 0)
@@ -142,15 +149,17 @@ static size_t slab_take(struct hg__heap *heap, size_t g, void **out, size_t want
     return got;
 }
 
-size_t hg__heap_take(struct hg__heap *heap, unsigned class, void **out, size_t want) {
-    size_t left = want;
+size_t hg__heap_take(struct hg__heap *heap, unsigned class, void **out, size_t want, bool fresh) {
+    size_t left = want, got;
     hg__lock(&heap->lock);
     heap->classes[class].active = true;
     while (left) {
         size_t g = slab_pick(heap, class);
-        if (!g && !(g = slab_make(heap, class)))
+        if (!g && (!fresh || !(g = slab_make(heap, class))))
             break;
-        left -= slab_take(heap, g, out, left);
+        if (!(got = slab_take(heap, g, out, left, fresh)))
+            break;
+        left -= got;
     }
     hg__unlock(&heap->lock);
     if (left)
@@ -159,7 +168,8 @@ size_t hg__heap_take(struct hg__heap *heap, unsigned class, void **out, size_t w
 }
 
 /* Sets the free bits of those of slots[0 .. count) that come before the first one of another slab,
- * and releases the slab if that makes it the second idle one of its class. Returns how many. */
+ * and releases the slab if that makes it the second idle one of its class, or the first while memory
+ * drains. Returns how many. */
 static size_t slab_put(struct hg__heap *heap, struct hg__run *slab, void **slots, size_t count) {
     struct hg__heap_class *of = &heap->classes[slab->class];
     const struct hg__geometry *geo = &heap->geometry[slab->class];
@@ -179,7 +189,8 @@ static size_t slab_put(struct hg__heap *heap, struct hg__run *slab, void **slots
         link_partial(heap, slab->head);
     slab->free_count = (uint16_t)(slab->free_count + done);
     of->free_count += done;
-    if (slab->free_count == slab->slot_count && ++of->idle_count > 1)
+    if (slab->free_count == slab->slot_count &&
+        (++of->idle_count > 1 || __atomic_load_n(&heap->arena->draining, __ATOMIC_RELAXED)))
         slab_release(heap, slab->head);
     return done;
 }

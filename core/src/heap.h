@@ -45,9 +45,10 @@ static inline size_t hg__small_max(const struct hg__arena *a) {
     return a->os ? HG__SMALL_MAX : (size_t)2 << a->shift;
 }
 
-/* Takes up to `want` free slots of `class`; out[got-1] is the lowest address. Returns how many;
- * fewer than one iff there is no memory. */
-size_t hg__heap_take(struct hg__heap *heap, unsigned class, void **out, size_t want);
+/* Takes up to `want` free slots of `class`; out[got-1] is the lowest address. Returns how many. With
+ * `fresh` fewer than one iff there is no memory; without, none is taken whose pages are known not to be
+ * resident, nor is a slab made. */
+size_t hg__heap_take(struct hg__heap *heap, unsigned class, void **out, size_t want, bool fresh);
 /* Gives slots back, each to the heap of `heaps` that owns it. `class` is the class they were cached
  * as, 0 if they may differ: a slot smaller than that is corruption, and fatal. True iff of many slabs
  * of `class` nearly all is free now: then each slot kept in a cache pins a slab of its own. */

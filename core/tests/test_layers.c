@@ -74,7 +74,7 @@ static void test_heap(void **state) {
     for (unsigned class = 1; class < HG_CLASS_COUNT; class += 7) {
         size_t size = hg__class_size(class);
         for (size_t i = 0; i < 3000; i += 30)
-            assert_int_equal(hg__heap_take(heap, class, slots + i, 30), 30);
+            assert_int_equal(hg__heap_take(heap, class, slots + i, 30, true), 30);
         for (size_t i = 1; i < 30; i++) /* lowest last, neighbours together */
             assert_true((char *)slots[i - 1] >= (char *)slots[i] + size);
         assert_valid(core);
@@ -91,6 +91,54 @@ static void test_heap(void **state) {
     hg__heap_trim(heap, true);
     assert_int_equal(core->arena.used, 0);
     hg_core_destroy(core);
+}
+
+/* Slots of pages that are not resident are taken only if asked for. */
+static void test_fresh(void **state) {
+    (void)state;
+    hg_core *core = hg_core_create(NULL);
+    struct hg__heap *heap = core->heaps;
+    unsigned class = hg__class_of(4096);
+    void *slots[4];
+    assert_int_equal(hg__heap_take(heap, class, slots, 1, false), 0); /* makes no slab */
+    assert_int_equal(hg__heap_take(heap, class, slots, 2, true), 2);
+    assert_int_equal(hg__heap_take(heap, class, slots + 2, 1, false), 0);
+    hg__heap_put(heap, slots, 1, class);
+    assert_int_equal(hg__heap_take(heap, class, slots + 2, 2, false), 1); /* was used before */
+    assert_valid(core);
+    core->arena.draining = true; /* then not even one idle slab is kept */
+    hg__heap_put(heap, slots + 1, 2, class);
+    assert_int_equal(heap->classes[class].slab_count, 0);
+    assert_valid(core);
+    hg_core_destroy(core);
+}
+
+/* A rare size is served from a cached slot of a class a little larger, so that no page is touched for it;
+ * a frequent one gets slots of its own. */
+static void test_lend(void **state) {
+    (void)state;
+    char why[160], *lent[20];
+    hg_layout small = {21000, 1}, large = {23000, 1};
+    void *p[20];
+    bool same = false;
+    if (HG_HARDENED)
+        skip();
+    for (size_t i = 0; i < 20; i++)
+        p[i] = hg_alloc(large);
+    for (size_t i = 0; i < 20; i++)
+        hg_dealloc(p[i], large);
+    for (size_t i = 0; i < 20; i++)
+        lent[i] = hg_alloc(small);
+    for (size_t i = 0; i < 20; i++)
+        same = same || lent[0] == p[i];
+    assert_true(same);
+    assert_true(hg_usable_size(lent[0]) >= large.size);
+    assert_true(hg_usable_size(lent[8]) < large.size);
+    for (size_t i = 0; i < 20; i++)
+        hg_dealloc(lent[i], small);
+    assert_true(hg_validate(why, sizeof why));
+    hg_purge();
+    assert_true(hg_validate(why, sizeof why));
 }
 
 /* Pages in the middle of a slab go back, and their slots come back as zero. */
@@ -407,6 +455,8 @@ int main(void) {
         cmocka_unit_test(test_cache_validator),
         cmocka_unit_test(test_arena),
         cmocka_unit_test(test_heap),
+        cmocka_unit_test(test_fresh),
+        cmocka_unit_test(test_lend),
         cmocka_unit_test(test_holes),
         cmocka_unit_test(test_left_out),
         cmocka_unit_test(test_missed),
