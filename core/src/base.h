@@ -53,6 +53,11 @@ static inline void hg__lock(struct hg__lock *lock) {
         hg__lock_wait(lock);
 }
 
+/* Is it held at this moment? */
+static inline bool hg__is_locked(const struct hg__lock *lock) {
+    return __atomic_load_n(&lock->state, __ATOMIC_RELAXED) != 0;
+}
+
 static inline void hg__unlock(struct hg__lock *lock) {
     if (HG_OS && HG_UNLIKELY(__atomic_exchange_n(&lock->state, 0, __ATOMIC_RELEASE) == 2))
         hg__lock_wake(lock);

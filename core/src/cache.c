@@ -219,6 +219,7 @@ static bool attach(void) {
         cache = cache_make();
     if (cache) {
         cache->heap = &main_heaps[next_heap++ % hg__main.heap_count];
+        cache->shared_heap = &main_heaps[0];
         cache->foreign = ~hg__map_owner(cache->heap->index);
     }
     hg__unlock(&registry_lock);
@@ -280,6 +281,16 @@ static void *lend(struct hg__cache *cache, unsigned class) {
     return p;
 }
 
+/* The heap to take slots from. What any thread may cache comes from the first one for all threads, for
+ * together they need fewer slabs, until this thread finds another one there. */
+static struct hg__heap *heap_for(struct hg__cache *cache, unsigned class) {
+    if (hg__class_size(class) < HG__SHARED_SIZE_MIN)
+        return cache->heap;
+    if (HG_UNLIKELY(hg__is_locked(&cache->shared_heap->lock)))
+        cache->shared_heap = cache->heap;
+    return cache->shared_heap;
+}
+
 void *hg__cache_refill(unsigned class) {
     void *p;
     if (!attach()) {
@@ -293,14 +304,15 @@ void *hg__cache_refill(unsigned class) {
         return p;
     void **bottom = bin_bottom(cache, class);
     size_t want = (size_t)(cache->bins[class].limit - bottom + 1) / 2;
-    size_t got = hg__heap_take(cache->heap, class, bottom, want, false);
+    struct hg__heap *heap = heap_for(cache, class);
+    size_t got = hg__heap_take(heap, class, bottom, want, false);
     if (got == 0) {
         if ((p = lend(cache, class)))
             return p;
         cache->lent[class] = 0;
         if (hg__class_size(class) >= HG__PAGE)
             want = 1;
-        got = hg__heap_take(cache->heap, class, bottom, want, true);
+        got = hg__heap_take(heap, class, bottom, want, true);
         if (got == 0)
             return take_anywhere(class);
     }

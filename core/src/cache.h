@@ -32,8 +32,9 @@ struct hg__cache {
     bool draining[HG__BIN_COUNT];         /* the bin is kept short: see hg__heap_put */
     uint8_t lent[HG_CLASS_COUNT];         /* slots in a row that larger classes lent: see lend */
     struct hg__heap *heap;
-    struct hg__cache *next;      /* all caches ever made */
-    struct hg__cache *next_idle; /* those without a thread */
+    struct hg__heap *shared_heap; /* for classes from HG__SHARED_SIZE_MIN up: see heap_for */
+    struct hg__cache *next;       /* all caches ever made */
+    struct hg__cache *next_idle;  /* those without a thread */
 };
 
 /* A cached slot of `class`, or NULL iff the bin is empty. */

@@ -426,6 +426,31 @@ static void test_threads_come_and_go(void **state) {
 }
 
 /* Small slots freed by another thread go home through its outbox. */
+static void *alloc_one(void *size) {
+    return hg_libc_malloc((size_t)size);
+}
+
+/* Threads that never meet take slots of one and the same slab. */
+static void test_one_heap(void **state) {
+    (void)state;
+    enum { SIZE = 50000 };
+    unsigned class = hg__class_of(hg__needed(SIZE, 1));
+    struct hg_stats stats;
+    size_t slots = 0;
+    void *block[2];
+    for (int i = 0; i < 2; i++) {
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, alloc_one, (void *)(size_t)SIZE), 0);
+        pthread_join(thread, &block[i]);
+        hg_stats_get(&stats);
+        slots = i == 0 ? stats.classes[class].slot_count : slots;
+    }
+    assert_int_equal(stats.classes[class].slot_count, slots);
+    hg_libc_free(block[0]);
+    hg_libc_free(block[1]);
+    assert_valid(NULL);
+}
+
 static void *free_all(void *argument) {
     void **blocks = argument;
     for (int i = 0; i < 5000; i++)
@@ -462,6 +487,7 @@ int main(void) {
         cmocka_unit_test(test_missed),
         cmocka_unit_test(test_validators),
         cmocka_unit_test(test_threads_come_and_go),
+        cmocka_unit_test(test_one_heap),
         cmocka_unit_test(test_remote_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
