@@ -216,11 +216,13 @@ static int attack(struct session *session, const struct hg_frag_config *config,
 }
 
 static bool is_in_list(const char *list, const char *name) {
+    if (strcmp(list, "all") == 0)
+        return true;
     size_t length = strlen(name);
     for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
         if (strncmp(at, name, length) == 0 && (at[length] == ',' || at[length] == '\0'))
             return true;
-    return strcmp(list, "all") == 0;
+    return false;
 }
 
 static int attack_backend(const hg_backend *backend, const char *spec, void *context) {

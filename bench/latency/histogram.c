@@ -19,7 +19,7 @@ uint64_t hg_histogram_cell_high(uint32_t cell) {
 }
 
 static double cell_middle(uint32_t cell) {
-    return (double)(hg_histogram_cell_low(cell) + (UINT64_C(1) << bucket_of_cell(cell)) / 2);
+    return (double)(hg_histogram_cell_low(cell) + ((UINT64_C(1) << bucket_of_cell(cell)) >> 1));
 }
 
 /* Cells that can be other than 0. */
