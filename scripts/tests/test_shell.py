@@ -119,15 +119,53 @@ def test_what_did_not_run_is_no_success(tmp_path, capsys, reports, suites, broke
 
 # ---- doctor ----
 
-def test_doctor_warns_of_what_is_wrong_and_tells_the_remedy(monkeypatch):
-    monkeypatch.setattr(doctor.machine, "governor", lambda: "powersave")
-    monkeypatch.setattr(doctor.machine, "turbo", lambda: "on")
-    monkeypatch.setattr(doctor.machine, "chosen", lambda path: "always")
-    for check in (doctor.check_governor, doctor.check_turbo, doctor.check_thp):
-        found = check()
-        assert found["state"] == "warn" and found["mend"]
-    monkeypatch.setattr(doctor.machine, "governor", lambda: None)
-    assert doctor.check_governor()["state"] == "unknown"
+MEMINFO = "MemAvailable: {} kB\nSwapTotal: 4000000 kB\nSwapFree: {} kB\n"
+PROBES = [  # check, what it reads, an answer that is well, one that is not, what the remedy names
+    ("governor", "governor", "performance", "powersave", "cpupower"),
+    ("turbo", "turbo", "off", "on", "no_turbo"),
+    ("smt", "smt", "off", "on", "smt/control"),
+    ("thp", "chosen", "madvise", "always", "transparent_hugepage"),
+    ("timer", "read_text", "tsc", "hpet", "clocksource"),
+    ("ksm", "read_text", "0", "1", "ksm/run"),
+    ("quota", "cgroup_value", "max 100000", "50000 100000", "container"),
+    ("swap", "read_text", MEMINFO.format(8 << 20, 4000000), MEMINFO.format(8 << 20, 1000000), "swapoff"),
+    ("swap", "read_text", MEMINFO.format(8 << 20, 4000000), MEMINFO.format(1000, 4000000), "swapoff"),
+    ("build", "build_facts", {"build_type": "RelWithDebInfo"}, {"build_type": "Debug"}, "preset release"),
+]
+
+
+@pytest.mark.parametrize("check, reads, well, wrong, remedy", PROBES)
+def test_doctor_warns_of_what_is_wrong_and_tells_the_remedy(monkeypatch, check, reads, well, wrong, remedy):
+    monkeypatch.setenv("HEAPGAUGE", "heapgauge")
+    for answer, state in ((well, "ok"), (wrong, "warn")):
+        monkeypatch.setattr(doctor.machine, reads, lambda *_, a=answer: a)
+        found = getattr(doctor, f"check_{check}")()
+        assert found["state"] == state and (remedy in found["mend"]) == (state == "warn"), found
+
+
+@pytest.mark.parametrize("check, reads", [("governor", "governor"), ("turbo", "turbo"), ("smt", "smt"), ("thp", "chosen"),
+                                          ("aslr", "aslr"), ("timer", "read_text")])
+def test_doctor_says_unknown_of_what_it_cannot_see(monkeypatch, check, reads):
+    monkeypatch.setattr(doctor.machine, reads, lambda *_: None)
+    assert getattr(doctor, f"check_{check}")()["state"] == "unknown"
+
+
+def test_doctor_on_address_randomisation_counters_and_hyperfine(monkeypatch):
+    monkeypatch.setattr(doctor.machine, "aslr", lambda: "on")
+    assert doctor.check_aslr()["state"] == "ok"  # many processes average over layouts
+    assert doctor.check_counters()["state"] in ("ok", "unknown")
+    monkeypatch.setattr(doctor.shutil, "which", lambda _: None)
+    monkeypatch.setattr(doctor.machine, "output_of", lambda *_: None)
+    assert doctor.check_hyperfine()["state"] == "warn"
+
+
+def test_doctor_sees_stolen_time_and_load(monkeypatch):
+    ticks = iter((100, 0, 130, 1000))  # 30 of 1000 were stolen
+    monkeypatch.setattr(doctor.machine, "steal_ticks", lambda: next(ticks))
+    monkeypatch.setattr(doctor.machine, "total_ticks", lambda: next(ticks))
+    monkeypatch.setattr(doctor.machine, "load_average", lambda: [3.0, 2.0, 1.0])
+    found = {f["check"]: f for f in doctor.check_company(0.01)}
+    assert found["stolen time"]["state"] == found["load"]["state"] == "warn" and found["stolen time"]["value"].startswith("3.0%")
 
 
 def test_doctor_sees_a_busy_neighbour():
