@@ -356,6 +356,7 @@ def test_hyperfine_failing_keeps_finished_rounds(bench):
     (("compare", "alpha.hgt", "--budget=0"), "expected seconds, more than 0"),
     (("compare", "alpha.hgt", "--fuzz=inf"), "expected seconds, more than 0"),
     (("compare", "alpha.hgt", "--memory=lots"), "expected bytes"),
+    (("compare", "alpha.hgt", "--engine=local", "-o", "out", "--frag"), "--frag is measured on one node: run it without --engine"),
     (("scaling", "--rounds=0"), "expected a whole number, 1 or more"),
     (("scaling", "--backend=nobody"), "heapgauge bench --scaling: nobody: unknown backend"),
     (("report",), "required: DIR"),

@@ -211,6 +211,9 @@ def main(options, program):
     from . import engines
     if not options.output:
         raise Trouble("--engine needs -o DIR, a folder that every node sees")
+    for word in ("frag", "scaling", "fuzz"):
+        if getattr(options, word):
+            raise Trouble(f"--{word} is measured on one node: run it without --engine")
     hyperfine.require()
     report.require()
     engines.require(options.engine)
