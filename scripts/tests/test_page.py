@@ -48,6 +48,15 @@ def test_the_page_carries_every_sample(html, measured):
                 assert column[number - 1] == result["cell"][key]
 
 
+def test_curves_are_thinned_but_keep_their_peak():
+    from heapgauge.exporters import page as exporter
+    rss = [1 << 20] * 997 + [9 << 20] + [2 << 20] * 3
+    found = exporter.thinned({"seconds": list(range(1000)) + [1000], "rss_bytes": rss, "live_bytes": rss})
+    assert len(found["seconds"]) == len(found["rss_bytes"]) <= exporter.CURVE_POINTS + 2
+    assert max(found["rss_bytes"]) == 9 << 20 and found["seconds"][-1] == 1000 and found["seconds"][0] == 0
+    assert exporter.thinned(None) is None
+
+
 def test_names_from_outside_cannot_break_out_of_the_page(tmp_path):
     """A workload's or an error's text is text, wherever it lands."""
     evil = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>"

@@ -15,6 +15,7 @@ COLUMNS = ("round", "position", "seconds", "cpu_seconds", "operations_counted", 
            "live_peak_bytes", "rss_baseline_bytes", "rss_at_live_peak_bytes", "rss_peak_bytes", "rss_end_bytes")
 CELL_KEYS = ("workload", "backend", "role", "status", "detail", "verdict", "verdict_item", "command", "latency_ns",
              "footprint_over_time")
+CURVE_POINTS = 48
 MODEL_KEYS = ("name", "command", "created", "baseline", "seed", "rounds", "confidence", "equivalence_margin", "noisy",
               "noise_floor", "workloads", "entries", "means", "seeded_verdicts", "traces", "frag", "num_cpus",
               "scaling")
@@ -58,9 +59,21 @@ def embedded(value):
 def data(model):
     """What the page computes from: the model without its derived numbers, samples as columns."""
     found = {key: model[key] for key in MODEL_KEYS}
-    found["cells"] = [{**{key: cell.get(key) for key in CELL_KEYS}, "samples": columns(cell["samples"])}
-                      for cell in model["cells"]]
+    found["cells"] = [{**{key: cell.get(key) for key in CELL_KEYS}, "samples": columns(cell["samples"]),
+                       "footprint_over_time": thinned(cell.get("footprint_over_time"))} for cell in model["cells"]]
+    found["frag"] = [{**row, "curve": thinned(row.get("curve"))} for row in model["frag"]]
     return found
+
+
+def thinned(curve):
+    """A curve of memory with as many points as a chart can show: every n-th, the greatest, the last. curves/ has all."""
+    if not curve:
+        return curve
+    rss = curve["rss_bytes"]
+    step = -(-len(rss) // CURVE_POINTS) or 1
+    peak = max(range(len(rss)), key=rss.__getitem__, default=0)
+    kept = [i for i in range(len(rss)) if i % step == 0 or i in (peak, len(rss) - 1)]
+    return {key: [values[i] for i in kept] for key, values in curve.items()}
 
 
 def columns(samples):
@@ -68,6 +81,8 @@ def columns(samples):
     found = {"count": len(samples)}
     for key in (*COLUMNS, "status"):
         values = [sample.get(key) for sample in samples]
+        if key == "cpu_seconds":  # beside the time measured: to a microsecond
+            values = [value if value is None else round(value, 6) for value in values]
         if any(value is not None for value in values):
             found[key] = values if len(set(values)) > 1 else values[0]
     return found
