@@ -105,12 +105,12 @@ static inline void hg__free_as(void *p, unsigned expected, size_t size) {
     if (HG_LIKELY(hg__is_committed(&hg__main.arena, g))) {
         uint32_t offset = hg__map_get(&hg__main.arena, g) & cache->foreign;
         if (HG_LIKELY(offset < HG_CLASS_COUNT * sizeof(struct hg__bin))) {
-            if (HG_UNLIKELY(!hg__harden_free(&hg__main.arena, p, offset >> HG__MAP_CLASS_SHIFT,
-                                             hg__slot_size(offset), expected, size)))
-                hg__free_unsure(p, expected, size);
-            else if (HG_UNLIKELY(!hg__bin_push(hg__bin_at(cache, offset), p)))
-                hg__free_slow(p);
-            return;
+            if (HG_LIKELY(hg__harden_free(&hg__main.arena, p, offset >> HG__MAP_CLASS_SHIFT,
+                                          hg__slot_size(offset), expected, size))) {
+                if (HG_UNLIKELY(!hg__bin_push(hg__bin_at(cache, offset), p)))
+                    hg__free_slow(p);
+                return;
+            }
         }
     }
     hg__free_unsure(p, expected, size);
