@@ -12,6 +12,8 @@ enum {
     LIVE_BYTES_MAX_USUAL = 4 << 20, /* where no size may exceed 64 KiB: time goes into pages */
 };
 static const uint64_t HUGE_BYTES = UINT64_C(64) << 20; /* asked for, never kept */
+static const uint64_t STARVED_BYTES = UINT64_C(1)
+                                      << 30; /* from here on the oracle leaves no room */
 
 struct slot {
     uint64_t size, align;
@@ -165,7 +167,7 @@ static uint64_t valid_align(const struct decoder *d, const struct record *r) {
         return UINT64_C(1) << r->align % 10;
     if (r->align < 252 || d->size_cap <= LARGE_BYTES)
         return UINT64_C(1) << (12 + r->align % 10);
-    return UINT64_C(1) << (22 + r->align % 5);
+    return UINT64_C(1) << (22 + (r->align + r->value) % 12);
 }
 
 static uint64_t bad_align(const struct record *r) {
@@ -228,7 +230,8 @@ static void admit(struct decoder *d, hg_op op, uint32_t slot) {
         bool grantable = hg_op_bytes(&op) < UINT64_C(1) << 47;
         if (grantable && op.kind == HG_OP_ALLOC_ZEROED) /* would be touched, every page of it */
             op.kind = HG_OP_ALLOC;
-        if (grantable && op.kind == HG_OP_CALLOC)
+        if (grantable && op.kind == HG_OP_CALLOC &&
+            (hg_op_bytes(&op) < STARVED_BYTES || d->options->modest))
             return;
         op.flags = HG_OPF_FAILED;
         op.slot = HG_SLOT_NONE;
@@ -265,6 +268,11 @@ static void allocate_by_layout(struct decoder *d, const struct record *r, hg_op 
 
 /* A product that overflows, by little or by much (C18). */
 static void hostile_product(const struct record *r, hg_op *op) {
+    if ((r->more & 0x30) == 0x30) { /* or does in 32 bits */
+        op->size = (UINT64_C(1) << (r->value & 31)) + (r->value >> 8 & 1);
+        op->arg = (UINT64_C(1) << (32 - (r->value & 31))) + (r->more & 3);
+        return;
+    }
     unsigned shift = 32 + (r->value & 31);
     op->size = (UINT64_C(1) << shift) + (r->more & 1);
     op->arg = (UINT64_C(1) << (64 - shift)) + (r->more >> 1 & 1);
@@ -375,7 +383,10 @@ static void reallocate(struct decoder *d, const struct record *r, hg_op op, uint
         op.size = (uint64_t)INT64_MAX + 1 - (block->align ? block->align : 1);
     } else if (hostile) {
         op.size = hostile_size(r->value, r->more);
-        if (op.size < UINT64_C(1) << 47) /* what might be granted would have to be filled */
+        if (op.size < UINT64_C(1) << 47 && op.size >= UINT64_C(1) << 32 && r->more & 64 &&
+            !d->options->modest)
+            op.kind = HG_OP_REALLOC;          /* which is left no room for it */
+        else if (op.size < UINT64_C(1) << 47) /* what might be granted would have to be filled */
             op.size = ~op.size;
     } else {
         uint64_t size = bounded(d, size_of(d, r, block->align, block->size));

@@ -124,7 +124,7 @@ extern const struct hg_fuzz_target hg_fuzz_target_differential;
 const struct hg_fuzz_target hg_fuzz_target_differential = {
     .name = "differential",
     .property = "backends grant and refuse alike, beyond their profiles",
-    .decode = {.threads = 1},
+    .decode = {.modest = true, .threads = 1},
     .needs_backend = true,
     .run = run,
 };

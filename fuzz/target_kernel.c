@@ -163,6 +163,6 @@ extern const struct hg_fuzz_target hg_fuzz_target_kernel;
 const struct hg_fuzz_target hg_fuzz_target_kernel = {
     .name = "kernel",
     .property = "what the reference allocator serves, the kernel's serves too",
-    .decode = {.layout_face = true, .threads = 1},
+    .decode = {.modest = true, .layout_face = true, .threads = 1},
     .run = run,
 };

@@ -16,7 +16,16 @@
 
 #include "mutate.h"
 
-enum { THREADS_MAX = 6, SLOTS = 48, EXCHANGE = 32, STEPS = 1500, CHILD_SECONDS = 5 };
+enum {
+    THREADS_MAX = 40,
+    THREADS_USUAL = 6,
+    SLOTS = 48,
+    EXCHANGE = 32,
+    STEPS = 9000, /* of all threads together, and of each at least: */
+    STEPS_MIN = 600,
+    STEPS_BEFORE = 8, /* of each before they all go on at once */
+    CHILD_SECONDS = 5
+};
 
 /* Stands at the beginning of each block, whoever has it. */
 struct label {
@@ -29,7 +38,8 @@ struct race {
     _Atomic(unsigned char *) exchange[EXCHANGE];
     atomic_uint found;
     char item[8], text[200];
-    unsigned threads;
+    unsigned threads, steps;
+    pthread_mutex_t gate; /* shut until all are there: else the first ends before the last begins */
     uint64_t seed;
     bool forks;
 };
@@ -179,10 +189,15 @@ static void step(struct runner *runner) {
 static void *work(void *argument) {
     struct runner *runner = argument;
     struct race *race = runner->race;
-    for (unsigned i = 0; i < STEPS && !atomic_load_explicit(&race->found, memory_order_relaxed);
+    unsigned steps = race->steps;
+    for (int i = 0; i < STEPS_BEFORE; i++) /* so that the allocator knows them all at a time */
+        step(runner);
+    pthread_mutex_lock(&race->gate);
+    pthread_mutex_unlock(&race->gate);
+    for (unsigned i = 0; i < steps && !atomic_load_explicit(&race->found, memory_order_relaxed);
          i++) {
         step(runner);
-        if (race->forks && runner->number == 0 && i == STEPS / 2)
+        if (race->forks && runner->number == 0 && i == steps / 2)
             fork_amid(runner);
     }
     for (unsigned i = 0; i < SLOTS && !atomic_load(&race->found); i++)
@@ -201,10 +216,14 @@ static bool run(struct hg_fuzz_session *session, const uint8_t *data, size_t siz
     memcpy(session->log->input, data, session->log->input_size);
     if (!session->backend.libc.malloc || !session->backend.libc.free)
         return false;
-    race.threads = 2 + (unsigned)(race.seed >> 20) % (THREADS_MAX - 1);
+    race.threads = 2 + (unsigned)(race.seed >> 20) %
+                           (race.seed >> 50 & 7 ? THREADS_USUAL - 1 : THREADS_MAX - 1);
 #if !defined(HG_SANITIZED) /* a sanitizer's own threads and locks do not survive a fork amid it */
     race.forks = race.seed >> 40 & 1;
 #endif
+    race.steps = STEPS / race.threads > STEPS_MIN ? STEPS / race.threads : STEPS_MIN;
+    pthread_mutex_init(&race.gate, NULL);
+    pthread_mutex_lock(&race.gate);
     unsigned started = 0;
     for (; started < race.threads; started++) {
         runners[started] =
@@ -212,15 +231,17 @@ static bool run(struct hg_fuzz_session *session, const uint8_t *data, size_t siz
         if (pthread_create(&runners[started].thread, NULL, work, &runners[started]) != 0)
             break;
     }
+    pthread_mutex_unlock(&race.gate);
     for (unsigned i = 0; i < started; i++)
         pthread_join(runners[i].thread, NULL);
+    pthread_mutex_destroy(&race.gate);
     struct runner last = {.race = &race};
     for (unsigned i = 0; i < EXCHANGE && !atomic_load(&race.found); i++) {
         unsigned char *block = atomic_load(&race.exchange[i]);
         if (block)
             release(&last, block, "C52");
     }
-    session->log->operations += (uint64_t)started * STEPS;
+    session->log->operations += (uint64_t)started * race.steps;
     return atomic_load(&race.found) && hg_fuzz_found(session, race.item, "%s", race.text);
 }
 

@@ -8,7 +8,7 @@ const hg_backend *hg__inner;
 static const struct hg__fault_group *const groups[] = {
     &hg__faults_align,   &hg__faults_content, &hg__faults_realloc,     &hg__faults_size,
     &hg__faults_failure, &hg__faults_threads, &hg__faults_environment, &hg__faults_history,
-    &hg__faults_narrow,  &hg__faults_native,
+    &hg__faults_narrow,  &hg__faults_native,  &hg__faults_edge,        &hg__faults_long,
 };
 enum { GROUP_COUNT = sizeof groups / sizeof *groups };
 

@@ -84,7 +84,7 @@ static enum hg__block_origin origin_of(unsigned kind) {
 
 bool hg__oracle_allocate(hg_oracle *oracle, const hg_op *op) {
     struct hg__call call;
-    rlim_t limit = hg__starve(oracle);
+    rlim_t limit = hg__starve(oracle, op);
     hg__oracle_unlock(oracle);
     bool supported = hg__call_allocate(oracle->backend, op, &call);
     hg__oracle_lock(oracle);
@@ -96,6 +96,8 @@ bool hg__oracle_allocate(hg_oracle *oracle, const hg_op *op) {
         return false;
     }
     oracle->op = *op;
+    if (call.silent && hg__broken(oracle, "C39", 'M', "posix_memalign returned 0 and no block"))
+        return true;
     if (!call.result) {
         if (op->slot != HG_SLOT_NONE)
             oracle->blocks[op->slot].refused = 1;

@@ -11,11 +11,22 @@ static bool checks_content(const hg_oracle *oracle, uint32_t slot, const struct 
            !(fault == HG_ORACLE_SKIP_REALLOC && block->reallocated);
 }
 
-/* The lowest bit: is it looked at whole, if it is large? One size in four is: by size, not by slot, so
- * that a stream with other slot numbers shows the same. */
+/* Is it looked at whole, if it is large? One size in four is; above 1 MiB three in sixteen. Does it begin with zeroes or ones? One in
+ * sixteen each. By size, not by slot, so that a stream with other slot numbers shows the same. */
 static uint64_t seed_of(uint32_t slot, const struct hg__block *block) {
-    bool whole = block->size * UINT64_C(0x9E3779B97F4A7C15) >> 62 == 0;
-    return (hg__pattern_seed(slot, block->generation) & ~UINT64_C(1)) | whole;
+    enum {
+        HEADED_BYTES_MIN = 24,
+        LARGE_BYTES = 1 << 20,
+        BITS = HG__PATTERN_WHOLE | HG__PATTERN_HEAD_MASK | HG__PATTERN_WHOLE_GIANT
+    };
+    uint64_t hash = block->size * UINT64_C(0x9E3779B97F4A7C15);
+    unsigned choice = (unsigned)(hash >> 56) & 15;
+    uint64_t bits = hash >> 62 == 0 ? HG__PATTERN_WHOLE : 0;
+    if (choice < 2 && block->size >= HEADED_BYTES_MIN)
+        bits |= choice ? HG__PATTERN_HEAD_ONES : HG__PATTERN_HEAD_ZEROES;
+    if (choice >= 2 && choice < 5 && block->size > LARGE_BYTES)
+        bits |= HG__PATTERN_WHOLE_GIANT;
+    return (hg__pattern_seed(slot, block->generation) & ~(uint64_t)BITS) | bits;
 }
 
 static void fill(const struct hg__block *block, uint32_t slot) {

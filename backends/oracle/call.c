@@ -55,7 +55,8 @@ static bool do_posix_memalign(const struct hg_libc_face *libc, const hg_op *op,
     }
     call->may_refuse = op->arg > (UINT64_C(1) << 26);
     call->error = libc->posix_memalign(&out, op->arg, op->size);
-    call->result = call->error == 0 ? out : NULL;
+    call->silent = call->error == 0 && out == &marker;
+    call->result = call->error == 0 && !call->silent ? out : NULL;
     call->clobbered_out = call->error != 0 && out != &marker;
     return true;
 }

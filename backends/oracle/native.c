@@ -85,7 +85,7 @@ static bool size_foretold_wrongly(hg_oracle *oracle, const struct hg__block *blo
 
 static bool allocate(hg_oracle *oracle, const hg_op *op) {
     struct hg__call call = call_for(op);
-    rlim_t limit = hg__starve(oracle);
+    rlim_t limit = hg__starve(oracle, op);
     hg__oracle_unlock(oracle);
     call.result = hg__native_allocate(&oracle->backend->native, op);
     hg__oracle_lock(oracle);
@@ -171,8 +171,8 @@ static struct hg__block block_after(const hg_oracle *oracle, const hg_op *op,
     } else if (hg__owed_by_malloc(size) < (size_t)1 << block.align_log2 && size < old->size) {
         block.align_log2 = hg__log2_floor(hg__owed_by_malloc(size));
     }
-    if (size <
-        old->size) /* what the program wrote beyond stays, in place: no zeroes are owed there */
+    if (size < old->size && result == old->ptr) /* what the program wrote beyond stays, in place: no
+                                                    zeroes are owed there */
         block.zeroed = 0;
     return block;
 }
@@ -197,7 +197,7 @@ static bool reallocate(hg_oracle *oracle, const hg_op *op) {
     struct hg__call call = call_for(op);
     size_t real = SIZE_MAX;
     hg_intervals_remove(oracle->intervals, op->slot);
-    rlim_t limit = hg__starve(oracle);
+    rlim_t limit = hg__starve(oracle, op);
     hg__oracle_unlock(oracle);
     hg_op called = *op;
     if (hg_native_function(op->arg) == HG_NATIVE_XALLOCX) /* as it was allocated */

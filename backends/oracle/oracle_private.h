@@ -60,6 +60,7 @@ struct hg_oracle {
     uint32_t budget;      /* only for HG_ORACLE_COUNTER_WRAPS */
     uint64_t page_credit; /* page requests that still succeed; UINT64_MAX: no shortage */
     bool was_short;       /* a shortage was made in this stream */
+    bool starves;         /* the address space is limited for the call in hand */
     pthread_mutex_t lock;
     struct hg_finding
         *child_finding; /* shared with the child of fork; NULL before the first fork */
@@ -80,6 +81,7 @@ struct hg__call {
     void *result;
     int error;          /* errno after the call, or posix_memalign's result */
     bool clobbered_out; /* posix_memalign wrote *memptr and failed */
+    bool silent;        /* it said 0 and wrote nothing */
 };
 
 /* ---- small facts ---- */
@@ -169,9 +171,10 @@ void hg__free_block(const hg_backend *backend, const struct hg__block *block);
 
 /* ---- shortage.c ---- */
 
-/* Around each call while memory is short: starve returns the limit that feed sets back. */
-rlim_t hg__starve(const hg_oracle *oracle);
-void hg__feed(const hg_oracle *oracle, rlim_t before);
+/* Around each call while memory is short, and each that asks for more to be touched than there is (`op`):
+ * starve returns the limit that feed sets back. */
+rlim_t hg__starve(hg_oracle *oracle, const hg_op *op);
+void hg__feed(hg_oracle *oracle, rlim_t before);
 void hg__end_shortage(hg_oracle *oracle);
 
 /* ---- one kind of operation each ---- */

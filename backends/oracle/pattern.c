@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { WHOLE_BYTES = 4096, EDGE_BYTES = 256, PAGE_BYTES = 4096, WORD = 8 };
+enum { WHOLE_BYTES = 4096, EDGE_BYTES = 256, PAGE_BYTES = 4096, WORD = 8, HEAD_BYTES = 16 };
 
 static const uint64_t STEP = UINT64_C(0x9E3779B97F4A7C15);
 
@@ -11,7 +11,16 @@ uint64_t hg__pattern_seed(uint32_t slot, uint32_t generation) {
     uint64_t x = ((uint64_t)slot << 32 | generation) + 1;
     x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
     x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
-    return x | 1;
+    return x | 16; /* above the bits that mean something */
+}
+
+/* Some blocks begin with what an allocator may take for its own: zeroes, ones. */
+static bool has_head(uint64_t seed) {
+    return (seed & HG__PATTERN_HEAD_MASK) != 0;
+}
+
+static uint64_t head_word(uint64_t seed) {
+    return (seed & HG__PATTERN_HEAD_MASK) == HG__PATTERN_HEAD_ZEROES ? 0 : UINT64_MAX;
 }
 
 static uint64_t word_at(size_t offset, uint64_t seed) {
@@ -19,6 +28,8 @@ static uint64_t word_at(size_t offset, uint64_t seed) {
 }
 
 unsigned char hg__pattern_byte(size_t offset, uint64_t seed) {
+    if (offset < HEAD_BYTES && has_head(seed))
+        return (unsigned char)head_word(seed);
     return (unsigned char)(word_at(offset, seed) >> (offset % WORD * 8));
 }
 
@@ -76,7 +87,17 @@ static bool differs(const unsigned char *ptr, size_t from, size_t to, uint64_t s
     return difference != 0;
 }
 
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
 static size_t verify_range(const unsigned char *ptr, size_t from, size_t to, uint64_t seed) {
+    bool headed = from == 0 && has_head(seed);
+    size_t head = headed ? smaller(HEAD_BYTES, to) : 0;
+    for (size_t offset = 0; offset < head; offset++)
+        if (ptr[offset] != (unsigned char)head_word(seed))
+            return offset;
+    from += head;
     if (!differs(ptr, from, to, seed))
         return SIZE_MAX;
     for (size_t offset = from; offset < to; offset++)
@@ -98,11 +119,12 @@ static size_t edge_step(size_t size) {
 /* Small blocks are looked at whole; larger ones where their seed's lowest bit says so, since what is lost
  * inside a page is seen by nothing else. */
 static bool is_whole(size_t size, uint64_t seed) {
-    enum { LARGE_WHOLE_BYTES = 1 << 20 };
-    return size <= WHOLE_BYTES || (size <= LARGE_WHOLE_BYTES && seed & 1);
+    enum { LARGE_WHOLE_BYTES = 1 << 20, GIANT_WHOLE_BYTES = 128 << 20 };
+    return size <= WHOLE_BYTES || (size <= LARGE_WHOLE_BYTES && seed & HG__PATTERN_WHOLE) ||
+           (size <= GIANT_WHOLE_BYTES && seed & HG__PATTERN_WHOLE_GIANT);
 }
 
-void hg__pattern_fill(unsigned char *ptr, size_t size, uint64_t seed) {
+static void fill(unsigned char *ptr, size_t size, uint64_t seed) {
     if (is_whole(size, seed)) {
         fill_range(ptr, 0, size, seed);
         return;
@@ -113,8 +135,10 @@ void hg__pattern_fill(unsigned char *ptr, size_t size, uint64_t seed) {
     fill_range(ptr, round_down(size - EDGE_BYTES), size, seed);
 }
 
-static size_t smaller(size_t a, size_t b) {
-    return a < b ? a : b;
+void hg__pattern_fill(unsigned char *ptr, size_t size, uint64_t seed) {
+    fill(ptr, size, seed);
+    if (has_head(seed))
+        memset(ptr, (unsigned char)head_word(seed), smaller(HEAD_BYTES, size));
 }
 
 size_t hg__pattern_verify(const unsigned char *ptr, size_t filled, size_t size, uint64_t seed) {

@@ -11,7 +11,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Distinct for each slot and generation, never 0. */
+/* Bits of a seed. Its lowest: a large block is looked at whole. The next two: the block's first 16 bytes are
+ * zeroes, or ones, which an allocator that reads what it gave away may take for its own. */
+enum {
+    HG__PATTERN_WHOLE = 1,
+    HG__PATTERN_HEAD_ZEROES = 2,
+    HG__PATTERN_HEAD_ONES = 4,
+    HG__PATTERN_HEAD_MASK = 6,
+    HG__PATTERN_WHOLE_GIANT = 8, /* if it is very large, too */
+};
+
+/* Distinct for each slot and generation, but for the bits above; never 0. */
 uint64_t hg__pattern_seed(uint32_t slot, uint32_t generation);
 
 /* The byte that belongs at `offset`. */

@@ -50,7 +50,7 @@ bool hg__oracle_reallocate(hg_oracle *oracle, const hg_op *op) {
     struct hg__call call;
     if (old.ptr) /* while the call runs its address may be reused by another thread */
         hg_intervals_remove(oracle->intervals, op->slot);
-    rlim_t limit = hg__starve(oracle);
+    rlim_t limit = hg__starve(oracle, op);
     hg__oracle_unlock(oracle);
     bool supported = hg__call_reallocate(oracle->backend, op, &old, &call);
     hg__oracle_lock(oracle);

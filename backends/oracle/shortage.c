@@ -22,26 +22,36 @@ static uint64_t address_space_bytes(void) {
     return pages * HG__PAGE_BYTES;
 }
 
+/* Gigabytes that calloc or a moving realloc might touch: there is no room for them, so a call that is granted
+ * all the same had its size cut short. */
+static bool asks_for_too_much(const hg_op *op) {
+    uint64_t bytes = hg_op_bytes(op);
+    return (op->kind == HG_OP_CALLOC || op->kind == HG_OP_REALLOC) && bytes >= UINT64_C(1) << 30 &&
+           bytes < UINT64_C(1) << 47 && !HG_SANITIZED;
+}
+
 /* Returns the limit to set back. */
-rlim_t hg__starve(const hg_oracle *oracle) {
+rlim_t hg__starve(hg_oracle *oracle, const hg_op *op) {
     struct rlimit limit;
-    if (oracle->page_credit == UINT64_MAX || getrlimit(RLIMIT_AS, &limit) != 0)
+    bool too_much = asks_for_too_much(op);
+    if ((oracle->page_credit == UINT64_MAX && !too_much) || getrlimit(RLIMIT_AS, &limit) != 0)
         return RLIM_INFINITY;
     rlim_t before = limit.rlim_cur;
     uint64_t now = address_space_bytes();
-    limit.rlim_cur = now + oracle->page_credit * GRANT_BYTES;
-    if (now > 0 && limit.rlim_cur < limit.rlim_max)
-        setrlimit(RLIMIT_AS, &limit);
+    limit.rlim_cur = now + (too_much ? 0 : oracle->page_credit * GRANT_BYTES);
+    oracle->starves =
+        now > 0 && limit.rlim_cur < limit.rlim_max && setrlimit(RLIMIT_AS, &limit) == 0;
     return before;
 }
 
-void hg__feed(const hg_oracle *oracle, rlim_t before) {
+void hg__feed(hg_oracle *oracle, rlim_t before) {
     struct rlimit limit;
     int error = errno;
-    if (oracle->page_credit != UINT64_MAX && getrlimit(RLIMIT_AS, &limit) == 0) {
+    if (oracle->starves && getrlimit(RLIMIT_AS, &limit) == 0) {
         limit.rlim_cur = before;
         setrlimit(RLIMIT_AS, &limit);
     }
+    oracle->starves = false;
     errno = error;
 }
 
