@@ -268,9 +268,9 @@ static void allocate_by_layout(struct decoder *d, const struct record *r, hg_op 
 
 /* A product that overflows, by little or by much (C18). */
 static void hostile_product(const struct record *r, hg_op *op) {
-    if ((r->more & 0x30) == 0x30) { /* or does in 32 bits */
-        op->size = (UINT64_C(1) << (r->value & 31)) + (r->value >> 8 & 1);
-        op->arg = (UINT64_C(1) << (32 - (r->value & 31))) + (r->more & 3);
+    if ((r->more & 0x30) == 0x30) { /* or does in 32 bits: about 2^40 */
+        op->size = (UINT64_C(1) << (8 + r->value % 25)) + (r->value >> 8 & 1);
+        op->arg = (UINT64_C(1) << (32 - r->value % 25)) + (r->more & 3);
         return;
     }
     unsigned shift = 32 + (r->value & 31);
@@ -383,10 +383,7 @@ static void reallocate(struct decoder *d, const struct record *r, hg_op op, uint
         op.size = (uint64_t)INT64_MAX + 1 - (block->align ? block->align : 1);
     } else if (hostile) {
         op.size = hostile_size(r->value, r->more);
-        if (op.size < UINT64_C(1) << 47 && op.size >= UINT64_C(1) << 32 && r->more & 64 &&
-            !d->options->modest)
-            op.kind = HG_OP_REALLOC;          /* which is left no room for it */
-        else if (op.size < UINT64_C(1) << 47) /* what might be granted would have to be filled */
+        if (op.size < UINT64_C(1) << 47) /* what might be granted would have to be filled */
             op.size = ~op.size;
     } else {
         uint64_t size = bounded(d, size_of(d, r, block->align, block->size));

@@ -52,7 +52,7 @@ struct hg_decode_options {
     bool native;      /* three in four are calls of the allocator's own (native.h) */
     uint32_t natives; /* which of them there are: a bit each, by enum hg_native */
     bool environment; /* forks, purges, failing page requests */
-    bool modest; /* no calloc or realloc of gigabytes, for which only the oracle leaves no room */
+    bool modest; /* no calloc or realloc of a tebibyte, for which only the oracle leaves no room */
     unsigned threads;    /* 1 .. HG_FUZZ_THREADS_MAX */
     const size_t *edges; /* learnt size-class edges, ascending; may be NULL */
     size_t edge_count;

@@ -14,22 +14,14 @@ static size_t usable_of(void *ptr) {
 /* ---- 32 bits ---- */
 
 static void *product_of_32_bits(size_t count, size_t size) {
-    if (count > UINT32_MAX || size > UINT32_MAX)
+    size_t product;
+    if (__builtin_mul_overflow(count, size, &product))
         return hg__inner->libc.calloc(count, size);
-    return hg__inner->libc.calloc(1, (uint32_t)((uint32_t)count * (uint32_t)size));
+    return hg__inner->libc.calloc(1, (uint32_t)product);
 }
 
 static bool install_calloc_32_bits(hg_backend *backend) {
     backend->libc.calloc = product_of_32_bits;
-    return true;
-}
-
-static void *realloc_of_32_bits(void *ptr, size_t size) {
-    return hg__inner->libc.realloc(ptr, ptr && size < (size_t)1 << 40 ? (uint32_t)size : size);
-}
-
-static bool install_realloc_32_bits(hg_backend *backend) {
-    backend->libc.realloc = realloc_of_32_bits;
     return true;
 }
 
@@ -451,9 +443,6 @@ static const struct hg__planted rows[] = {
     {{"calloc-32-bits", "C18", "C18,C40,C17,C4,C5,crash", "libc", "long", 3,
       "calloc multiplies in 32 bits"},
      install_calloc_32_bits},
-    {{"realloc-32-bits", "C11", "C40,C22,C11,C4,C5,crash", "libc", "long", 3,
-      "realloc of a block keeps the low 32 bits of the size"},
-     install_realloc_32_bits},
     {{"header-page", "C4", "C4,C5,C7,C40,C41,C22,V,crash", "libc", "long", 3,
       "a size that fills its pages but for a header gets too little"},
      install_header_page},

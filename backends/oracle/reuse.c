@@ -18,8 +18,8 @@ enum {
     REUSE_LONG = 120,
     REUSE_LOOKED_AT = 2 * REUSE_WINDOW,
     REUSE_LAST = 10 * REUSE_WINDOW,
-    REUSE_BLOCKS_MAX = 1000,
-    REUSE_PHASE_BYTES = 512 << 10,
+    REUSE_BLOCKS_MAX = 300,
+    REUSE_PHASE_BYTES = 128 << 10,
     REUSE_PAGES = 1 << 18
 };
 
@@ -40,7 +40,7 @@ struct phase {
 static struct phase phase_at(size_t index) {
     size_t size = reuse_sizes[index / WAYS], count = REUSE_PHASE_BYTES / size;
     enum way way = (enum way)(index % WAYS);
-    size_t count_max = way == BY_PAGE_ALIGNED ? 16 : way == BY_MALLOC ? REUSE_BLOCKS_MAX : 100;
+    size_t count_max = way == BY_PAGE_ALIGNED ? 16 : way == BY_MALLOC ? REUSE_BLOCKS_MAX : 60;
     return (struct phase){size, count < 3 ? 3 : count > count_max ? count_max : count, way};
 }
 
@@ -204,7 +204,7 @@ enum hg_status hg_oracle_check_reuse(hg_oracle *oracle, bool across_threads) {
     reuse->backend = backend;
     reuse->pages = pages;
     int rounds = REUSE_SHORT, looked_at = REUSE_LOOKED_AT, growing = 0;
-    size_t grown = 0;
+    size_t grown = 0, grown_at_first = 0;
     bool served = true;
     for (int round = 0; round < rounds && served; round++) {
         if (round % REUSE_WINDOW == 0)
@@ -218,10 +218,12 @@ enum hg_status hg_oracle_check_reuse(hg_oracle *oracle, bool across_threads) {
             rounds = REUSE_LONG;
             looked_at = REUSE_LAST;
             growing = 0;
+            grown_at_first = grown;
             grown = 0;
         }
     }
-    bool settled = !served || rounds == REUSE_SHORT || growing < REUSE_LAST / REUSE_WINDOW - 1;
+    bool settled = !served || rounds == REUSE_SHORT || growing < REUSE_LAST / REUSE_WINDOW - 1 ||
+                   grown * REUSE_LOOKED_AT * 2 < grown_at_first * REUSE_LAST; /* it slows down */
     bool few = served && settled && !across_threads && loses_few(reuse);
     munmap(pages, REUSE_PAGES * sizeof *pages);
     munmap(reuse, sizeof *reuse);

@@ -22,11 +22,11 @@ static uint64_t address_space_bytes(void) {
     return pages * HG__PAGE_BYTES;
 }
 
-/* Gigabytes that calloc or a moving realloc might touch: there is no room for them, so a call that is granted
- * all the same had its size cut short. */
+/* A tebibyte, which calloc or a moving realloc might touch: there is no room for it, so a call that is
+ * granted all the same had its size cut short. (Less than that an allocator may still have from a malloc.) */
 static bool asks_for_too_much(const hg_op *op) {
     uint64_t bytes = hg_op_bytes(op);
-    return (op->kind == HG_OP_CALLOC || op->kind == HG_OP_REALLOC) && bytes >= UINT64_C(1) << 30 &&
+    return (op->kind == HG_OP_CALLOC || op->kind == HG_OP_REALLOC) && bytes >= UINT64_C(1) << 40 &&
            bytes < UINT64_C(1) << 47 && !HG_SANITIZED;
 }
 
