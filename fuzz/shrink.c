@@ -222,6 +222,8 @@ static bool adopt(struct shrink *s, size_t count) {
     if (is_late(s))
         return false;
     count = tidy(s, s->candidate, count);
+    if (count == 0) /* that would be the check without a stream: long, and another finding */
+        return false;
     s->trials++;
     hg_fuzz_try(s->session, s->candidate, count, s->timeout_s, &trial);
     if (strcmp(trial.item, s->item) != 0)

@@ -318,7 +318,7 @@ static const struct hg__planted rows[] = {
      install_fork_forgets},
     {{"trim-result", "C56", "C56", "environment", "", 2, "malloc_trim returns -1"},
      install_trim_result},
-    {{"aligned-lost", "C51", "C51,memory", "libc", "reuse", 3, "aligned blocks freed are lost"},
+    {{"aligned-lost", "C51", "C51,C12,memory", "libc", "reuse", 3, "aligned blocks freed are lost"},
      install_aligned_lost},
     {{"realloc-lost", "C51", "C51,memory", "libc", "reuse", 3,
       "a realloc that moves loses the old block"},

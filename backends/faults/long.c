@@ -76,7 +76,7 @@ static bool install_hundred_thousandth(hg_backend *backend) {
 }
 
 static bool install_late(hg_backend *backend) {
-    return install_counting(backend, 700000, 0);
+    return install_counting(backend, 250000, 0);
 }
 
 /* A block of 100 to 200 bytes that is alive for 20 000 allocations has a byte changed. */
@@ -450,7 +450,7 @@ static const struct hg__planted rows[] = {
       "the 100000th malloc gives the block before it again"},
      install_hundred_thousandth},
     {{"late-call", "C4", "C4,C5,C7,C22,C40,V,crash", "libc", "long", 4,
-      "the 700000th malloc gives the block before it again"},
+      "the 250000th malloc gives the block before it again"},
      install_late},
     {{"old-block", "C7", "C7", "libc", "long", 4,
       "a block alive for 20000 allocations has a byte changed"},

@@ -170,7 +170,7 @@ static bool install_native(hg_backend *backend) {
         .sallocx = sound_sallocx,
         .dallocx = sound_dallocx,
         .sdallocx = sound_sdallocx,
-        .nallocx = sound_nallocx,
+        /* No nallocx: the inner backend may serve one size from several classes. */
         .mi_malloc_aligned_at = sound_aligned_at,
         .mi_zalloc_aligned_at = sound_zalloc_aligned_at,
         .mi_zalloc = sound_zalloc,
