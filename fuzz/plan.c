@@ -13,8 +13,7 @@ struct plan {
     uint64_t end_cpu_ns; /* of this process: on a busy machine as much is played */
     uint64_t input_begin;
     bool layout, ends, found; /* ends: time is up, or something was found */
-    uint16_t thread;
-    unsigned number; /* how often it was this plan's turn */
+    unsigned number;          /* how often it was this plan's turn */
     size_t count;
     hg_op ops[PIECE];
 };
@@ -38,7 +37,6 @@ static void play(struct plan *p, enum hg_fuzz_end end) {
 static void put(struct plan *p, hg_op op) {
     if (p->count == PIECE)
         play(p, HG_FUZZ_GOES_ON);
-    op.thread = p->thread;
     p->ops[p->count++] = op;
 }
 
@@ -205,15 +203,15 @@ static void long_lives(struct plan *p) {
     for (uint32_t i = 0; i < STEPS && !p->ends; i++) {
         uint32_t slot = OLD + below(p, YOUNG);
         uint64_t size = 1 + below(p, below(p, 32) ? 300 : 5000);
-        if (lives[slot] && below(p, 4) == 0)
+        if (lives[slot] && below(p, 4) == 0) {
             resize(p, slot, size);
-        else if (lives[slot])
+            continue;
+        }
+        if (lives[slot])
             release(p, slot);
         else
             allocate(p, slot, any_way(p), size, any_align(p));
-        lives[slot] = lives[slot] ? p->ops[p->count - 1].kind != HG_OP_FREE &&
-                                        p->ops[p->count - 1].kind != HG_OP_DEALLOC
-                                  : true;
+        lives[slot] = !lives[slot];
     }
     put(p, (hg_op){.kind = HG_OP_VERIFY, .slot = HG_SLOT_NONE});
     for (uint32_t slot = 0; slot < OLD + YOUNG; slot++)
@@ -229,16 +227,14 @@ static void giants(struct plan *p) {
     for (int i = 0; i < STEPS && !p->ends; i++) {
         uint32_t slot = below(p, GIANTS);
         uint64_t size = (24 + below(p, 72)) * MEBI + below(p, 3) * 4000 + below(p, 16);
-        if (lives[slot] && below(p, 2))
+        bool resizes = lives[slot] && below(p, 2);
+        if (resizes)
             resize(p, slot, size);
         else if (lives[slot])
             release(p, slot);
         else
-            allocate(p, slot, below(p, 2) ? BY_MALLOC : below(p, WAYS), size,
-                     UINT64_C(16) << below(p, 20));
-        lives[slot] = lives[slot] ? p->ops[p->count - 1].kind != HG_OP_FREE &&
-                                        p->ops[p->count - 1].kind != HG_OP_DEALLOC
-                                  : true;
+            allocate(p, slot, any_way(p), size, UINT64_C(16) << below(p, 20));
+        lives[slot] = resizes || !lives[slot];
         play(p, HG_FUZZ_GOES_ON); /* each may take long */
     }
     for (uint32_t slot = 0; slot < GIANTS; slot++)

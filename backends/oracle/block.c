@@ -11,8 +11,9 @@ static bool checks_content(const hg_oracle *oracle, uint32_t slot, const struct 
            !(fault == HG_ORACLE_SKIP_REALLOC && block->reallocated);
 }
 
-/* Is it looked at whole, if it is large? One size in four is; above 1 MiB three in sixteen. Does it begin with zeroes or ones? One in
- * sixteen each. By size, not by slot, so that a stream with other slot numbers shows the same. */
+/* Is it looked at whole, if it is large? One size in four is; above 1 MiB three in sixteen. Does it begin with
+ * zeroes or ones? One in sixteen each. By size, not by slot, so that a stream with other slot numbers shows
+ * the same. */
 static uint64_t seed_of(uint32_t slot, const struct hg__block *block) {
     enum {
         HEADED_BYTES_MIN = 24,
