@@ -20,22 +20,67 @@ void cfree(void *block) {
 }
 
 #ifdef __GLIBC__
+/* glibc's other names for its own family: what one of them gives, free gets. */
+void *__libc_malloc(size_t size) {
+    return malloc(size);
+}
+void *__libc_calloc(size_t count, size_t size) {
+    return calloc(count, size);
+}
+void *__libc_realloc(void *block, size_t size) {
+    return realloc(block, size);
+}
+void *__libc_memalign(size_t align, size_t size) {
+    return memalign(align, size);
+}
+void *__libc_valloc(size_t size) {
+    return valloc(size);
+}
+void *__libc_pvalloc(size_t size) {
+    return pvalloc(size);
+}
+void __libc_free(void *block) {
+    free(block);
+}
+
 int mallopt(int parameter, int value) {
     (void)parameter, (void)value;
     return 1; /* accepted; nothing here depends on it */
 }
 
-#if __GLIBC_PREREQ(2, 33)
-struct mallinfo2 mallinfo2(void) {
+/* Both kinds of mallinfo, of which one has ints. Blocks count with the records of their granules, as
+ * glibc's do with their headers. */
+struct info {
+    size_t arena, large_count, large, live, free, dirty;
+};
+
+static struct info info_get(void) {
     struct hg_stats stats;
     hg_stats_get(&stats);
+    struct hg__arena *a = &hg__main.arena;
+    size_t record = a->stride + sizeof *a->map, small = stats.used_size - stats.large_size;
+    size_t records = (small >> HG__GRANULE_SHIFT) * record;
+    size_t live = stats.live_size - stats.large_size;
+    return (struct info){
+        .arena = small + records + stats.dirty_size,
+        .large_count = stats.large_count,
+        .large = stats.large_size + stats.large_count * record,
+        .live = live + records,
+        .free = small - live + stats.dirty_size,
+        .dirty = stats.dirty_size,
+    };
+}
+
+#if __GLIBC_PREREQ(2, 33)
+struct mallinfo2 mallinfo2(void) {
+    struct info info = info_get();
     return (struct mallinfo2){
-        .arena = stats.used_size + stats.dirty_size - stats.large_size,
-        .hblks = stats.large_count,
-        .hblkhd = stats.large_size,
-        .uordblks = stats.live_size - stats.large_size,
-        .fordblks = stats.used_size + stats.dirty_size - stats.live_size,
-        .keepcost = stats.dirty_size,
+        .arena = info.arena,
+        .hblks = info.large_count,
+        .hblkhd = info.large,
+        .uordblks = info.live,
+        .fordblks = info.free,
+        .keepcost = info.dirty,
     };
 }
 #endif
@@ -45,15 +90,14 @@ static int as_int(size_t value) {
 }
 
 struct mallinfo mallinfo(void) {
-    struct hg_stats stats;
-    hg_stats_get(&stats);
+    struct info info = info_get();
     return (struct mallinfo){
-        .arena = as_int(stats.used_size + stats.dirty_size - stats.large_size),
-        .hblks = as_int(stats.large_count),
-        .hblkhd = as_int(stats.large_size),
-        .uordblks = as_int(stats.live_size - stats.large_size),
-        .fordblks = as_int(stats.used_size + stats.dirty_size - stats.live_size),
-        .keepcost = as_int(stats.dirty_size),
+        .arena = as_int(info.arena),
+        .hblks = as_int(info.large_count),
+        .hblkhd = as_int(info.large),
+        .uordblks = as_int(info.live),
+        .fordblks = as_int(info.free),
+        .keepcost = as_int(info.dirty),
     };
 }
 

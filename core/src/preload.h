@@ -24,6 +24,13 @@ void free_sized(void *block, size_t size);
 void free_aligned_sized(void *block, size_t align, size_t size);
 int malloc_trim(size_t pad);
 #ifdef __GLIBC__
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *block, size_t size);
+void *__libc_memalign(size_t align, size_t size);
+void *__libc_valloc(size_t size);
+void *__libc_pvalloc(size_t size);
+void __libc_free(void *block);
 int mallopt(int parameter, int value);
 void malloc_stats(void);
 int malloc_info(int options, FILE *stream);

@@ -319,6 +319,11 @@ static void statistics(void) {
     struct mallinfo2 two = mallinfo2();
     EXPECT(two.uordblks >= 20480 && two.uordblks + two.hblkhd > 20480 + (128 << 10));
     EXPECT(two.arena == two.uordblks + two.fordblks);
+    do_free(above);
+    struct mallinfo2 one = mallinfo2();
+    above = do_malloc(128 << 10); /* a block takes more than was asked, as with headers */
+    two = mallinfo2();
+    EXPECT(two.uordblks + two.hblkhd > one.uordblks + one.hblkhd + (128 << 10));
     EXPECT((size_t)mallinfo().arena == two.arena && (size_t)mallinfo().hblks == two.hblks);
     do_free(middling), do_free(above);
     struct mallinfo2 after = mallinfo2();
@@ -342,6 +347,24 @@ static void statistics(void) {
     fclose(f);
     EXPECT(text && strncmp(text, "<malloc version=", 16) == 0 && strstr(text, "</malloc>"));
     do_free(text);
+#endif
+}
+
+/* Other names of the same heap: what one gives any other takes. */
+static void other_names(void) {
+#ifdef __GLIBC__
+    extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t);
+    extern void *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t);
+    extern void *__libc_valloc(size_t), *__libc_pvalloc(size_t), __libc_free(void *);
+    void *p[] = {__libc_malloc(100),        __libc_calloc(10, 10), __libc_realloc(NULL, 100),
+                 __libc_memalign(256, 100), __libc_valloc(100),    __libc_pvalloc(100)};
+    for (size_t i = 0; i < sizeof p / sizeof *p; i++) {
+        EXPECT(usable(p[i]) >= 100);
+        p[i] = i % 2 ? do_realloc(p[i], 5000) : p[i];
+        do_free(p[i]);
+    }
+    __libc_free(__libc_realloc(do_calloc(10, 10), 100000));
+    __libc_free(do_memalign(4096, 10));
 #endif
 }
 
@@ -646,19 +669,13 @@ int main(int count, char **words) {
         const char *name;
         void (*run)(void);
     } groups[] = {
-        {"memory", no_memory},
-        {"zero", zero_sizes},
-        {"large", too_large_sizes},
-        {"align", alignments},
-        {"usable", usable_sizes},
-        {"realloc", reallocs},
-        {"zeroed", zeroed},
-        {"errno", free_keeps_errno},
-        {"statistics", statistics},
-        {"handler", fork_in_handler},
-        {"threads", threads},
-        {"stack", little_stacks},
-        {"fork", forks},
+        {"memory", no_memory},        {"zero", zero_sizes},
+        {"large", too_large_sizes},   {"align", alignments},
+        {"usable", usable_sizes},     {"realloc", reallocs},
+        {"zeroed", zeroed},           {"errno", free_keeps_errno},
+        {"statistics", statistics},   {"names", other_names},
+        {"handler", fork_in_handler}, {"threads", threads},
+        {"stack", little_stacks},     {"fork", forks},
     };
     atexit(at_end);
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
