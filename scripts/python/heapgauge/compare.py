@@ -195,7 +195,7 @@ def describe_workloads(specs, program):
     for spec in dict.fromkeys(expand(specs, listed)):
         entry = {"name": plans.workload_label(spec), "spec": machine.portable(spec),
                  "class": plans.workload_class(spec), "iterations": None}
-        if spec.endswith(".hgt"):
+        if plans.is_trace(spec):
             try:
                 entry["sha256"] = store.file_digest(spec)
             except OSError as error:
@@ -209,7 +209,7 @@ def describe_workloads(specs, program):
     names = [w["name"] for w in found]
     for entry in found:
         if names.count(entry["name"]) > 1:
-            entry["name"] = entry["spec"].removesuffix(".hgt")
+            entry["name"] = entry["spec"].removesuffix(plans.TRACE_SUFFIX)
     return found
 
 
@@ -229,7 +229,7 @@ def expand(specs, listed):
 
 def runnable(spec):
     """The inverse of machine.portable(): a path that can be opened from here, a benchmark's name unchanged."""
-    if spec.endswith(".hgt") and not os.path.exists(spec) and machine.REPOSITORY:
+    if plans.is_trace(spec) and not os.path.exists(spec) and machine.REPOSITORY:
         inside = machine.REPOSITORY / spec
         return str(inside) if inside.exists() else spec
     return spec

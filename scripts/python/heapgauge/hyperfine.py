@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import machine, store
+from . import machine, plan, store
 from .errors import Trouble
 
 COMMANDS_MAX = 400  # a call of hyperfine: their words must fit into one command line
@@ -209,7 +209,7 @@ def settle_slices(results):
                 kept.append(result)
                 pairs.append((slices, members[0][1]))
         for kept, pairs in told.values():
-            is_trace = str(kept[0]["cell"].get("workload")).endswith(".hgt")
+            is_trace = plan.is_trace(str(kept[0]["cell"].get("workload")))
             seconds = seconds_of_trace(pairs) if is_trace else seconds_of_benchmark(pairs)
             for cell in (result["cell"] for result in kept):
                 cell["seconds"] = seconds

@@ -11,6 +11,7 @@ import re
 
 CONTROL_MARK = "#aa"  # the baseline, run twice: system#aa
 HARNESS = "null"
+TRACE_SUFFIX = ".hgt"
 SEEDED = "seeded stream"  # random operations, on which the oracle hears every backend
 
 
@@ -33,9 +34,14 @@ def backend_label(spec):
     return re.sub(r"\.so(\.[0-9.]+)?$", "", stem).removeprefix("lib") or stem
 
 
+def is_trace(spec):
+    """True for a trace's path, False for the name of a benchmark."""
+    return spec.endswith(TRACE_SUFFIX)
+
+
 def workload_class(spec):
     """What kinds of workload may share a mean: "trace", "threaded" or "micro"."""
-    if spec.endswith(".hgt"):
+    if is_trace(spec):
         return "trace"
     threads = re.search(r"/threads:(\d+)", spec)
     return "threaded" if threads and int(threads[1]) > 1 else "micro"
@@ -43,7 +49,7 @@ def workload_class(spec):
 
 def workload_label(spec):
     """The short name of a workload: a trace's file name without .hgt, or the benchmark's name."""
-    return spec.rsplit("/", 1)[-1].removesuffix(".hgt") if spec.endswith(".hgt") else spec
+    return spec.rsplit("/", 1)[-1].removesuffix(TRACE_SUFFIX) if is_trace(spec) else spec
 
 
 def latin_rows(count, rng):

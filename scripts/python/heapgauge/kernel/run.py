@@ -12,6 +12,7 @@ from pathlib import Path
 
 from . import build, guest, story
 from ..errors import EXIT_FINDING, EXIT_TROUBLE, EXIT_WELL, Trouble
+from ..plan import is_trace
 
 SOUND = ["krealloc_aligned", "kmem_cache"]  # those that promise a layout's alignment
 FAULTS = ["krealloc", "fault-unpadded", "fault-prefix", "fault-dirty", "fault-twice"]
@@ -48,7 +49,7 @@ def flat_files(paths, place):
         if not path.exists():
             raise Trouble(f"{path}: no such file")
         flat = path
-        if path.suffix == ".hgt":
+        if is_trace(path.name):
             if not program():
                 raise Trouble(f"{path}: a trace is converted by the program: cmake --workflow --preset release")
             flat = Path(place) / f"{number}.flat"
@@ -123,7 +124,7 @@ def differs(options, answer, files, known):
             known[stream] = user_space("--layout", f"--seed={options.seed}", f"--ops={options.ops}", f"--live={LIVE}",
                                        f"--size-max={SIZE_MAX}")
         else:
-            known[stream] = user_space("--face=layout", "--single", str(path)) if path.suffix == ".hgt" else None
+            known[stream] = user_space("--face=layout", "--single", str(path)) if is_trace(path.name) else None
     digest = known[stream] and known[stream]["digest"]
     return digest if digest and digest != answer.fields["digest"] else None
 
