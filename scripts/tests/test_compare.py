@@ -498,5 +498,7 @@ def test_runs_of_a_cell_in_one_round_by_hand():
     merged, = hyperfine.merge_turns([run(3, 0), run(2, 4), run(5, 9)])
     assert merged["cell"]["seconds"] == 2 and merged["position"] == 4 and merged["times"] == [4, 3, 6]
     assert merged["turns"] == {"position": [0, 4, 9], "seconds": [3, 2, 5], "cpu_seconds": [3, 2, 5]}
+    merged, = hyperfine.merge_turns([{**run(3, 0), "slices_ns": "1 2"}, {**run(2, 4), "slices_ns": "3 4"}])
+    assert merged["turns"]["slices_ns"] == ["1 2", "3 4"] and "slices_ns" not in merged
     merged, = hyperfine.merge_turns([run(3, 0), run(2, 4, "crashed")])
     assert merged["cell"]["status"] == "crashed"

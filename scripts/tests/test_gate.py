@@ -172,6 +172,16 @@ def test_slices_are_paired_one_by_one():
     assert gate.within_rounds(rounds, "w", "a", "c") == [] and gate.within_rounds(rounds, "v", "a", "b") == []
 
 
+def test_all_turns_of_a_round_count():
+    """By hand: the first turn's memory lies badly, which makes 1.3 of 1.1; a turn that one side lacks spoils the round."""
+    def of(entry, *turns):
+        return {"workload": "w", "entry": entry, "turns": {"slices_ns": list(turns)}}
+    rounds = [{"results": [of("a", "9 100 100", "9 200 200", "9 300 300"), of("b", "9 130 130", "9 220 220", "9 327 327"),
+                           of("c", "9 100 100", "9 200 200"), of("d", "9 100 100", "9 200 200", None)]}]
+    assert gate.within_rounds(rounds, "w", "a", "b") == [pytest.approx(math.log(1.1))]
+    assert gate.within_rounds(rounds, "w", "a", "c") == [] and gate.within_rounds(rounds, "w", "a", "d") == []
+
+
 def test_a_candidate_that_crashes_where_the_other_did_not(tmp_path):
     bench = Bench(tmp_path)
     bench.config = {"noise": 0.001, "fault": {"alpha on core": "crash"}}

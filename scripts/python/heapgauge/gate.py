@@ -147,15 +147,23 @@ def judged(tests, estimate, allowed, noisy, drifts=()):
         yield {"key": key, "quantity": quantity, "change": change, "word": word, "detail": detail}
 
 
+def slices_of(result):
+    """The times of a cell's slices, a list for each turn; [] if it did not run in lock-step."""
+    told = result.get("turns", {}).get("slices_ns") or [result.get("slices_ns")]
+    return [list(map(int, turn.split())) for turn in told] if all(told) else []
+
+
 def within_rounds(rounds, workload, baseline, candidate):
-    """Log ratios of two backends' times, one a round: slice by slice where both ran in lock-step. [] if they did not."""
+    """Log ratios of two backends' times, one a round: slice by slice where both ran in lock-step, the median of the turns'
+    medians. [] if they did not."""
     found = []
     for stored in rounds:
-        slices = {r["entry"]: r["slices_ns"].split() for r in stored["results"] if r["workload"] == workload and r.get("slices_ns")}
-        if baseline not in slices or candidate not in slices:
+        turns = {r["entry"]: slices_of(r) for r in stored["results"] if r["workload"] == workload}
+        mine, theirs = turns.get(candidate, []), turns.get(baseline, [])
+        if not mine or len(mine) != len(theirs):
             return []
-        pairs = list(zip(map(int, slices[candidate]), map(int, slices[baseline])))[1:]  # the first has cold caches
-        found.append(stats.median([math.log(a / b) for a, b in pairs]))
+        found.append(stats.median([stats.median([math.log(a / b) for a, b in list(zip(*turn))[1:]])  # the first has cold caches
+                                   for turn in zip(mine, theirs)]))
     return found
 
 

@@ -256,6 +256,8 @@ def merge_runs(runs):
             merged[key] = statistics.fmean(r[key] for r in runs)
     merged["turns"] = {"position": [r["position"] for r in runs],
                        **{key: [r["cell"].get(key) for r in runs] for key in ("seconds", "cpu_seconds")}}
+    if merged.pop("slices_ns", None):
+        merged["turns"]["slices_ns"] = [r.get("slices_ns") for r in runs]
     return merged
 
 
