@@ -43,6 +43,7 @@ struct options {
     struct hg_latency_options latency;
     const char *traces[TRACES_MAX];
     size_t trace_count;
+    const char *out; /* NULL: no file */
     bool wants_workloads, wants_latency, wants_instructions, is_quick, wants_provenance;
     char command_line[4096]; /* as typed */
 };
@@ -142,6 +143,7 @@ static int run_benchmarks(const struct options *options, int argc, char **argv) 
     if (options->wants_provenance) {
         hg_read_python((char[]){"provenance"}, hg_benchmark_add_context);
         add_run(options);
+        hg_late_context_begin(options->out != NULL);
     }
     int status = hg_benchmark_initialize(&argc, argv);
     if (status != HG_BENCHMARK_OK || hg_benchmark_wants_exit())
@@ -151,7 +153,12 @@ static int run_benchmarks(const struct options *options, int argc, char **argv) 
         return status;
     status = hg_each_backend("bench", options->latency.backends, register_backend,
                              (void *)(uintptr_t)options);
-    return status ? status : hg_benchmark_run_specified();
+    if (status)
+        return status;
+    status = hg_benchmark_run_specified();
+    if (options->wants_provenance)
+        hg_late_context_end(options->out);
+    return status;
 }
 
 /* Counting needs other programs around this one: a script does it. */
@@ -172,9 +179,11 @@ static bool take(struct options *options, const char *word) {
     else if (strncmp(word, "--open_loop=", 12) == 0 && hg_parse_double(word + 12, &rate) &&
              rate > 0)
         options->latency.open_loop_per_s = rate;
-    else if (strncmp(word, "--benchmark_out=", 16) == 0 ||
-             strcmp(word, "--benchmark_format=json") == 0)
+    else if (strncmp(word, "--benchmark_out=", 16) == 0) {
+        options->out = word + 16;
         return !(options->wants_provenance = true); /* and the library's own */
+    } else if (strcmp(word, "--benchmark_format=json") == 0)
+        return !(options->wants_provenance = true);
     else if (strcmp(word, "--latency") == 0)
         options->wants_latency = true;
     else if (strcmp(word, "--instructions") == 0)

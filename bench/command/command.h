@@ -64,6 +64,13 @@ void hg_read_python(char *word, void (*take)(const char *key, const char *value)
  * Returns an exit status: 2, and says why, iff the trace can't be played. */
 int hg_bench_trace_register(const hg_backend *backend, const char *label, const char *path);
 
+/* ---- late_context.c: what the machine did during a run, in a context that is written before it ---- */
+
+/* Reads the machine, and adds steal_ticks_delta, ctx_switches and load_avg_after, unknown as yet. */
+void hg_late_context_begin(bool into_file);
+/* Puts what is known now into the JSON file at `path` (NULL: none), in place. */
+void hg_late_context_end(const char *path);
+
 /* ---- session.c: a stream to play, from a trace or a seed ---- */
 
 struct hg_session_options {

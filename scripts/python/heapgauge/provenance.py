@@ -9,7 +9,6 @@ from .errors import EXIT_WELL
 def main(_argv):
     """Prints them; what can't be read is left out."""
     facts = machine.facts(os.environ["HEAPGAUGE"], machine.REPOSITORY)
-    facts |= {"steal_ticks": machine.steal_ticks(), "ctx_switches": machine.context_switches()}
     for key, value in facts.items():
         print(f"{key}\t{' '.join(str(value).split())}")
     return EXIT_WELL
