@@ -91,7 +91,7 @@ enum hg_status hg_contain(int (*body)(void *argument), void *argument,
     int wait_ms = POLL_MS;
     pid_t parent = getpid();
     fflush(NULL);
-    uint64_t begin = hg_time_ns();
+    uint64_t begin = hg_time_ns(), beat_ns = begin, beat = 0;
     pid_t child = fork();
     if (child < 0)
         return HG_ERR_SYSTEM;
@@ -107,13 +107,18 @@ enum hg_status hg_contain(int (*body)(void *argument), void *argument,
         poll(pidfd >= 0 ? &ended : NULL, pidfd >= 0, wait_ms);
         if (waitpid(child, &status, WNOHANG) == child)
             break;
-        result.seconds = (double)(hg_time_ns() - begin) * 1e-9;
+        uint64_t now = hg_time_ns();
+        if (limits->beat && beat != __atomic_load_n(limits->beat, __ATOMIC_RELAXED)) {
+            beat = __atomic_load_n(limits->beat, __ATOMIC_RELAXED);
+            beat_ns = now;
+        }
         uint64_t rss_before = rss;
         rss = rss_of(child);
         wait_ms = poll_ms(rss, rss_before, memory_max);
         if (rss > result.rss_seen_bytes)
             result.rss_seen_bytes = rss;
-        bool late = limits->timeout_s > 0 && result.seconds > limits->timeout_s;
+        bool late = limits->timeout_s > 0 && ((double)(now - beat_ns) * 1e-9 > limits->timeout_s ||
+                                              (double)(now - begin) * 1e-10 > limits->timeout_s);
         if (!late && !(memory_max && rss > memory_max))
             continue;
         result.outcome = late ? HG_OUTCOME_TIMEOUT : HG_OUTCOME_MEMORY;

@@ -129,7 +129,8 @@ static void fuzz(struct hg_fuzz_cell *cell, double begin_s, double begin_cpu_s) 
         if (cell->slice_s > left)
             cell->slice_s = left;
         struct hg_limits limits = {.timeout_s = cell->slice_s + 8,
-                                   .memory_bytes = (uint64_t)4 << 30};
+                                   .memory_bytes = (uint64_t)4 << 30,
+                                   .beat = &cell->log->beat};
         struct hg_contained child;
         struct hg_trial seen;
         cell->log->op_count = cell->log->input_begin = 0;

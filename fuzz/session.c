@@ -101,6 +101,8 @@ enum hg_status hg_fuzz_session_open(struct hg_fuzz_session *session,
     if (target->needs_backend)
         learn_in_child(session);
     session->log = log ? log : hg_shared_map(sizeof *log);
+    if (session->log)
+        session->config.beat = &session->log->beat;
     if (!session->log || !hg_fuzz_session_renew(session)) {
         snprintf(why, why_size, "out of memory for the oracle's tables");
         return HG_ERR_MEMORY;
@@ -143,6 +145,7 @@ bool hg_fuzz_play_ops(struct hg_fuzz_session *session, const hg_op *ops, size_t 
                       enum hg_fuzz_end end) {
     struct hg_fuzz_log *log = session->log;
     uint64_t first = log->op_count;
+    log->beat++;
     if (first + count <= HG_FUZZ_LOG_OPS) { /* before they are played: they may kill us */
         memcpy(log->ops + first, ops, count * sizeof *ops);
         log->input_begin = first;

@@ -20,6 +20,7 @@ enum {
 struct hg_fuzz_log {
     /* of this child */
     uint64_t op_count;    /* operations begun */
+    uint64_t beat;        /* changes while the child gets on (struct hg_limits) */
     uint64_t input_begin; /* where the input in hand begins in ops */
     bool finished;        /* the child came to its end in order */
     bool found;

@@ -9,13 +9,20 @@
  * had before. The pages are known by address, so nothing the process does beside it matters. Rounds are looked
  * at in windows, so that a block lost now and then fills a page of its own within each.
  * An allocator may take its time to settle: 18 rounds without a look, 2 windows looked at; only if each of
- * those met new pages, 90 more rounds, whose last 10 windows count, all but one. */
+ * those met new pages, 30 more without a look and 5 terms of 10 windows. What is lost is lost at the same pace
+ * for ever and stays resident; who settles meets fewer pages term by term, and who unmaps blocks and maps others
+ * elsewhere (oneTBB 2021.8) meets new pages while the old ones are gone. So all windows of a term but one must
+ * meet new pages, a later term at least half of what the first met, and three quarters of all that was met must
+ * have been added to what is resident. A loss of many pages ends with the first term, if that kept half of the
+ * pace before: memory is not for ever. */
 enum {
     REUSE_WINDOW = 6,
-    REUSE_SHORT = 30,
-    REUSE_LONG = 120,
-    REUSE_LOOKED_AT = 2 * REUSE_WINDOW,
-    REUSE_LAST = 10 * REUSE_WINDOW,
+    REUSE_SETTLING = 18,
+    REUSE_LOOKED_AT = 2,
+    REUSE_UNSEEN = 30,
+    REUSE_TERM = 10,
+    REUSE_TERMS = 5,
+    REUSE_MANY = 1024,
     REUSE_BLOCKS_MAX = 300,
     REUSE_PHASE_BYTES = 128 << 10,
     REUSE_PAGES = 1 << 18
@@ -44,6 +51,7 @@ static struct phase phase_at(size_t index) {
 
 struct reuse {
     const hg_backend *backend;
+    uint64_t *beat;
     uint64_t *pages; /* open addressing; 0: empty */
     size_t new_pages;
     void *blocks[REUSE_BLOCKS_MAX];
@@ -62,6 +70,17 @@ static void meet_page(struct reuse *reuse, uint64_t page) {
             return;
         }
     }
+}
+
+/* How many of the pages met are resident. */
+static size_t resident_pages(const struct reuse *reuse) {
+    size_t count = 0;
+    unsigned char state = 0;
+    for (size_t i = 0; i < REUSE_PAGES; i++)
+        if (reuse->pages[i] && mincore((void *)(uintptr_t)(reuse->pages[i] * HG__PAGE_BYTES),
+                                       HG__PAGE_BYTES, &state) == 0)
+            count += state & 1;
+    return count;
 }
 
 static void free_block(const struct reuse *reuse, void *ptr) {
@@ -125,6 +144,11 @@ static void *allocate(const hg_backend *backend, struct phase phase) {
     return resized;
 }
 
+static void beat(const struct reuse *reuse) {
+    if (reuse->beat)
+        __atomic_fetch_add(reuse->beat, 1, __ATOMIC_RELAXED);
+}
+
 /* False iff an allocation failed. */
 static bool reuse_round(struct reuse *reuse, bool across_threads) {
     for (size_t i = 0; i < REUSE_PHASES; i++) {
@@ -146,6 +170,7 @@ static bool reuse_round(struct reuse *reuse, bool across_threads) {
             free_blocks(reuse);
         else
             pthread_join(thread, NULL);
+        beat(reuse);
         if (reuse->count < phase.count)
             return false;
     }
@@ -171,6 +196,7 @@ static int growing_batches(struct reuse *reuse, size_t size) {
                 reuse->blocks[reuse->count] = ptr;
             }
             free_blocks(reuse);
+            beat(reuse);
         }
         growing += window >= BATCH_WINDOWS - BATCH_WINDOWS_LAST && reuse->new_pages > 0;
     }
@@ -186,6 +212,48 @@ static bool loses_few(struct reuse *reuse) {
     return lost;
 }
 
+/* Rounds in `windows` windows; in how many of these new pages were met, and how many pages. False iff an
+ * allocation failed. */
+static bool reuse_windows(struct reuse *reuse, bool across_threads, int windows, int *growing,
+                          size_t *grown) {
+    *growing = 0;
+    *grown = 0;
+    for (int round = 0; round < windows * REUSE_WINDOW; round++) {
+        if (round % REUSE_WINDOW == 0)
+            reuse->new_pages = 0;
+        if (!reuse_round(reuse, across_threads))
+            return false;
+        if (round % REUSE_WINDOW == REUSE_WINDOW - 1) {
+            *growing += reuse->new_pages > 0;
+            *grown += reuse->new_pages;
+        }
+    }
+    return true;
+}
+
+/* Does the loop meet new pages for ever? `grown`: how many in its last term. */
+static bool grows(struct reuse *reuse, bool across_threads, size_t *grown) {
+    int growing;
+    if (!reuse_windows(reuse, across_threads, REUSE_SETTLING / REUSE_WINDOW, &growing, grown) ||
+        !reuse_windows(reuse, across_threads, REUSE_LOOKED_AT, &growing, grown) ||
+        growing < REUSE_LOOKED_AT)
+        return false;
+    size_t expected = *grown * REUSE_TERM / REUSE_LOOKED_AT;
+    if (!reuse_windows(reuse, across_threads, REUSE_UNSEEN / REUSE_WINDOW, &growing, grown))
+        return false;
+    size_t resident = resident_pages(reuse), met = 0;
+    for (int term = 0; term < REUSE_TERMS; term++) {
+        if (!reuse_windows(reuse, across_threads, REUSE_TERM, &growing, grown) ||
+            growing < REUSE_TERM - 1 || (term > 0 && *grown * 2 < expected))
+            return false;
+        met += *grown;
+        if (term == 0 && *grown >= REUSE_MANY && *grown * 2 >= expected)
+            break;
+        expected = term == 0 ? *grown : expected;
+    }
+    return resident_pages(reuse) * 4 >= resident * 4 + met * 3;
+}
+
 enum hg_status hg_oracle_check_reuse(hg_oracle *oracle, bool across_threads) {
     const hg_backend *backend = oracle->backend;
     if (!backend->facts.frees || (backend->libc.malloc && !backend->libc.free) ||
@@ -197,28 +265,10 @@ enum hg_status hg_oracle_check_reuse(hg_oracle *oracle, bool across_threads) {
         return HG_ERR_MEMORY;
     reuse->backend = backend;
     reuse->pages = pages;
-    int rounds = REUSE_SHORT, looked_at = REUSE_LOOKED_AT, growing = 0;
-    size_t grown = 0, grown_at_first = 0;
-    bool served = true;
-    for (int round = 0; round < rounds && served; round++) {
-        if (round % REUSE_WINDOW == 0)
-            reuse->new_pages = 0;
-        served = reuse_round(reuse, across_threads);
-        if (round < rounds - looked_at || round % REUSE_WINDOW != REUSE_WINDOW - 1)
-            continue;
-        growing += reuse->new_pages > 0;
-        grown += reuse->new_pages;
-        if (round == REUSE_SHORT - 1 && growing == REUSE_LOOKED_AT / REUSE_WINDOW) {
-            rounds = REUSE_LONG;
-            looked_at = REUSE_LAST;
-            growing = 0;
-            grown_at_first = grown;
-            grown = 0;
-        }
-    }
-    bool settled = !served || rounds == REUSE_SHORT || growing < REUSE_LAST / REUSE_WINDOW - 1 ||
-                   grown * REUSE_LOOKED_AT * 2 < grown_at_first * REUSE_LAST; /* it slows down */
-    bool few = served && settled && !across_threads && loses_few(reuse);
+    reuse->beat = oracle->config.beat;
+    size_t grown = 0;
+    bool settled = !grows(reuse, across_threads, &grown);
+    bool few = settled && !across_threads && loses_few(reuse);
     munmap(pages, REUSE_PAGES * sizeof *pages);
     munmap(reuse, sizeof *reuse);
     oracle->counts.checks++;
@@ -238,7 +288,7 @@ enum hg_status hg_oracle_check_reuse(hg_oracle *oracle, bool across_threads) {
                oracle, across_threads ? "C52" : "C51", 'M',
                "a steady loop of malloc and free%s met %zu new pages in its last %d rounds, almost "
                "all of which: memory freed does not come back",
-               across_threads ? " by another thread" : "", grown, (int)REUSE_LAST)
+               across_threads ? " by another thread" : "", grown, REUSE_TERM * REUSE_WINDOW)
                ? HG_END
                : HG_OK;
 }

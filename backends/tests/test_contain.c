@@ -32,6 +32,22 @@ static int hangs(void *argument) {
     return 0;
 }
 
+/* Three times as long as its limit, and never silent for so long. */
+static int works(void *argument) {
+    uint64_t *beat = argument;
+    for (int i = 0; i < 15; i++) {
+        usleep(20000);
+        __atomic_fetch_add(beat, 1, __ATOMIC_RELAXED);
+    }
+    return 3;
+}
+
+static int beats_for_ever(void *argument) {
+    for (uint64_t *beat = argument;; usleep(1000))
+        __atomic_fetch_add(beat, 1, __ATOMIC_RELAXED);
+    return 0;
+}
+
 static int eats(void *argument) {
     (void)argument;
     for (;;) {
@@ -44,16 +60,20 @@ static int eats(void *argument) {
 
 static void outcomes(void **state) {
     (void)state;
-    int *shared = hg_shared_map(sizeof *shared);
+    uint64_t *shared = hg_shared_map(sizeof *shared);
     const struct {
         int (*body)(void *);
         struct hg_limits limits;
         enum hg_outcome outcome;
     } rows[] = {
-        {returns_3, {10, 0}, HG_OUTCOME_EXITED},
-        {crashes, {10, 0}, HG_OUTCOME_CRASHED},
-        {hangs, {0.2, 0}, HG_OUTCOME_TIMEOUT},
-        {eats, {60, 256u << 20}, HG_OUTCOME_MEMORY},
+        {returns_3, {10, 0, NULL}, HG_OUTCOME_EXITED},
+        {crashes, {10, 0, NULL}, HG_OUTCOME_CRASHED},
+        {hangs, {0.2, 0, NULL}, HG_OUTCOME_TIMEOUT},
+        {hangs, {0.2, 0, shared}, HG_OUTCOME_TIMEOUT},
+        {works, {0.1, 0, NULL}, HG_OUTCOME_TIMEOUT},
+        {works, {0.1, 0, shared}, HG_OUTCOME_EXITED},
+        {beats_for_ever, {0.1, 0, shared}, HG_OUTCOME_TIMEOUT},
+        {eats, {60, 256u << 20, NULL}, HG_OUTCOME_MEMORY},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct hg_contained seen;
@@ -63,8 +83,9 @@ static void outcomes(void **state) {
             assert_int_equal(seen.exit_status, 3);
         if (seen.outcome == HG_OUTCOME_CRASHED)
             assert_int_equal(seen.signal, SIGSEGV);
+        if (rows[i].body == returns_3)
+            assert_int_equal(*shared, 42);
     }
-    assert_int_equal(*shared, 42);
 }
 
 static int reads_its_score(void *argument) {
@@ -84,7 +105,7 @@ static void gluttons_go_first(void **state) {
     (void)state;
     int *score = hg_shared_map(sizeof *score);
     struct hg_contained seen;
-    const struct hg_limits small = {60, 256u << 20}, none = {10, 0};
+    const struct hg_limits small = {60, 256u << 20, NULL}, none = {10, 0, NULL};
     assert_int_equal(hg_contain(eats, NULL, &small, &seen), HG_OK);
     assert_int_equal(seen.outcome, HG_OUTCOME_MEMORY);
     assert_in_range(seen.rss_seen_bytes, 256u << 20, 1u << 30);

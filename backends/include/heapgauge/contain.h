@@ -17,6 +17,9 @@ struct hg_limits {
      * is free at the start. 0: three quarters of that. Should memory run out in between, the kernel kills
      * the child before any other process. */
     uint64_t memory_bytes;
+    /* A counter in shared memory, or NULL: timeout_s counts from when it last changed, so that slow work on
+     * a crowded machine is told from a hang, up to ten times timeout_s in all. */
+    const uint64_t *beat;
 };
 
 enum hg_outcome {

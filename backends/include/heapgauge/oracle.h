@@ -49,6 +49,7 @@ struct hg_oracle_config {
     bool concurrent;       /* called from several threads */
     bool may_fail;         /* allocations may return NULL for lack of memory (failure injection) */
     unsigned oracle_fault; /* enum hg_oracle_fault */
+    uint64_t *beat;        /* goes up while a long check gets on; NULL: none */
     const char *muted;     /* items not to report, "C4,C41", for the test that each check is needed;
                               NULL: none. Must outlive the oracle */
 };
