@@ -12,8 +12,9 @@ enum {
     BIN_COUNT_MIN = 16,
     BIN_COUNT_START = 2, /* at first, and after the cache was emptied */
     OUTBOX_COUNT = 128,
-    LEND_SPAN = 4, /* classes above one that may lend to it */
-    LENT_MAX = 8,  /* in a row */
+    LEND_SPAN = 4,  /* classes above one that may lend to it */
+    LENT_MAX = 8,   /* in a row */
+    LENT_SLABS = 8, /* a class of more slabs than these has uses for another one */
 };
 
 static void *no_cells[2];
@@ -265,14 +266,15 @@ static void *take_anywhere(unsigned class) {
 }
 
 /* A cached slot of a somewhat larger class, as well aligned, when one of `class` would cost pages not
- * resident: a program of many sizes would keep a few blocks of each. It is freed as one of its own
- * class, so a class that lives on loans takes slots of its own now and then. NULL iff there is none. */
-static void *lend(struct hg__cache *cache, unsigned class) {
+ * resident and it has few slabs: a program of many sizes would keep a few blocks of each. It is freed
+ * as one of its own class, so a class that lives on loans takes slots of its own now and then. NULL iff
+ * there is none. */
+static void *lend(struct hg__cache *cache, const struct hg__heap *heap, unsigned class) {
     size_t align = hg__natural_align(hg__class_size(class));
     void *p = NULL;
     unsigned last = class + LEND_SPAN < HG_CLASS_COUNT - 1 ? class + LEND_SPAN : HG_CLASS_COUNT - 1;
     if (HG_HARDENED || hg__class_size(class) < HG__SHARED_SIZE_MIN ||
-        cache->lent[class] >= LENT_MAX)
+        hg__heap_slabs(heap, class) > LENT_SLABS || cache->lent[class] >= LENT_MAX)
         return NULL;
     for (unsigned from = class + 1; from <= last && !p; from++)
         if (hg__natural_align(hg__class_size(from)) >= align)
@@ -307,7 +309,7 @@ void *hg__cache_refill(unsigned class) {
     struct hg__heap *heap = heap_for(cache, class);
     size_t got = hg__heap_take(heap, class, bottom, want, false);
     if (got == 0) {
-        if ((p = lend(cache, class)))
+        if ((p = lend(cache, heap, class)))
             return p;
         cache->lent[class] = 0;
         if (hg__class_size(class) >= HG__PAGE)

@@ -92,7 +92,7 @@ static inline void *hg__alloc(size_t size, size_t align) {
         size_t offset = hg__thread->bin_of_step[step];
         void *p = hg__bin_pop(hg__bin_at(hg__thread, offset));
         if (HG_LIKELY(p != NULL))
-            return hg__harden_alloc(&hg__main.arena, p, hg__slot_size(offset), size);
+            return hg__harden_alloc(&hg__main.arena, p, offset, hg__slot_size(offset), size);
     }
     return hg__alloc_slow(size, align);
 }
@@ -102,11 +102,13 @@ static inline void *hg__alloc(size_t size, size_t align) {
 static inline void hg__free_as(void *p, unsigned expected, size_t size) {
     struct hg__cache *cache = hg__thread;
     size_t g = ((uintptr_t)p - hg__main.arena.base) >> HG__GRANULE_SHIFT;
+    if (HG_HARDENED) /* the fill's second line: its address is known here, the class much later */
+        __builtin_prefetch((char *)p + HG__FILL_HEAD - HG__STEP, 1);
     if (HG_LIKELY(hg__is_committed(&hg__main.arena, g))) {
         uint32_t offset = hg__map_get(&hg__main.arena, g) & cache->foreign;
         if (HG_LIKELY(offset < HG_CLASS_COUNT * sizeof(struct hg__bin))) {
-            if (HG_LIKELY(hg__harden_free(&hg__main.arena, p, offset >> HG__MAP_CLASS_SHIFT,
-                                          hg__slot_size(offset), expected, size))) {
+            if (HG_LIKELY(hg__harden_free(&hg__main.arena, p, offset, hg__slot_size(offset),
+                                          expected, size))) {
                 if (HG_UNLIKELY(!hg__bin_push(hg__bin_at(cache, offset), p)))
                     hg__free_slow(p);
                 return;

@@ -3,6 +3,13 @@
 #include <string.h>
 
 #if HG_HARDENED
+const struct hg__fill_offsets hg__fill_offsets[HG_CLASS_COUNT] = {
+    [1] = {{0, 0, 0}},
+    [2] = {{16, 16, 16}},
+    [3] = {{16, 32, 32}},
+    [4 ... HG_CLASS_COUNT - 1] = {{16, 32, 48}},
+};
+
 /* Bytes from `p`, which begins a slot or a large block, to the end of that; its class, 0 if large. */
 static size_t extent_of(const struct hg__arena *a, const void *p, unsigned *class) {
     size_t g = hg__granule(a, p);
@@ -33,7 +40,8 @@ void *hg__harden_alloc_any(struct hg__arena *a, void *p, size_t size) {
     uint8_t before = state_of(a, p);
     if (HG_UNLIKELY(before & HG__SHADOW_LIVE))
         hg__die("double free of", p, "two threads freed it at once: it is handed out again");
-    if (before == HG__SHADOW_FREED && HG_UNLIKELY(!hg__fill_is(p, extent))) {
+    if (before == HG__SHADOW_FREED &&
+        HG_UNLIKELY(!hg__fill_is(p, (size_t) class << HG__MAP_CLASS_SHIFT, extent))) {
         const char *end = (const char *)p + extent;
         die_written(p, extent < HG__FILL_HEAD ? end : (const char *)p + HG__FILL_HEAD);
         die_written(end - HG__STEP, end);
@@ -69,7 +77,7 @@ void hg__harden_free_any(struct hg__arena *a, void *p, unsigned expected, size_t
     __atomic_store_n(hg__shadow_of(a, p), class ? HG__SHADOW_FREED : HG__SHADOW_FREED_LARGE,
                      __ATOMIC_RELAXED);
     if (class)
-        hg__fill_set(p, extent);
+        hg__fill_set(p, (size_t) class << HG__MAP_CLASS_SHIFT, extent);
     else /* a slab there must not find states of its slots */
         memset(hg__shadow_of(a, p) + 1, HG__SHADOW_NONE, 3);
 }

@@ -37,24 +37,35 @@ static inline uint8_t *hg__shadow_of(const struct hg__arena *a, const void *p) {
     return &a->shadow[((uintptr_t)p - a->base) / HG__STEP];
 }
 
-/* The ends of a slot or block of `size` bytes (a multiple of 16): HG__FILL_HEAD bytes at its
- * beginning, 16 at its end. No branch on the size: it would often be mispredicted. */
-static inline hg__fill *hg__fill_at(const void *p, size_t size, size_t offset) {
-    size_t last = size - HG__STEP;
-    return (hg__fill *)(void *)((char *)(uintptr_t)p + (offset < last ? offset : last));
+/* What is filled of a slot in a cache: HG__FILL_HEAD bytes at its beginning, 16 at its end. The second
+ * to fourth 16 bytes of the head begin at these offsets, by class; of a small slot some coincide. A
+ * branch on the size would often be mispredicted. */
+struct hg__fill_offsets {
+    uint32_t at[3];
+} __attribute__((aligned(1 << HG__MAP_CLASS_SHIFT)));
+extern HG_HIDDEN const struct hg__fill_offsets hg__fill_offsets[HG_CLASS_COUNT];
+
+static inline hg__fill *hg__fill_at(const void *p, size_t offset) {
+    return (hg__fill *)(void *)((char *)(uintptr_t)p + offset);
 }
 
-static inline void hg__fill_set(void *p, size_t size) {
-    for (size_t i = 0; i <= HG__FILL_HEAD; i += HG__STEP)
-        *hg__fill_at(p, size, i < HG__FILL_HEAD ? i : SIZE_MAX) =
-            (hg__fill){HG__FILL_WORD, HG__FILL_WORD};
+/* `bin`: the offset of the bin of the slot's class, as in a map entry, and here of its line too. */
+static inline const uint32_t *hg__fill_offsets_of(size_t bin) {
+    return (const uint32_t *)(const void *)((const char *)hg__fill_offsets + bin);
 }
 
-static inline bool hg__fill_is(const void *p, size_t size) {
-    hg__fill difference = {0};
-    for (size_t i = 0; i <= HG__FILL_HEAD; i += HG__STEP)
-        difference |= *hg__fill_at(p, size, i < HG__FILL_HEAD ? i : SIZE_MAX) ^
-                      (hg__fill) { HG__FILL_WORD, HG__FILL_WORD };
+static inline void hg__fill_set(void *p, size_t bin, size_t size) {
+    const uint32_t *at = hg__fill_offsets_of(bin);
+    *hg__fill_at(p, 0) = *hg__fill_at(p, at[0]) = *hg__fill_at(p, at[1]) = *hg__fill_at(p, at[2]) =
+        *hg__fill_at(p, size - HG__STEP) = (hg__fill){HG__FILL_WORD, HG__FILL_WORD};
+}
+
+static inline bool hg__fill_is(const void *p, size_t bin, size_t size) {
+    const uint32_t *at = hg__fill_offsets_of(bin);
+    hg__fill fill = {HG__FILL_WORD, HG__FILL_WORD};
+    hg__fill difference = (*hg__fill_at(p, 0) ^ fill) | (*hg__fill_at(p, at[0]) ^ fill) |
+                          (*hg__fill_at(p, at[1]) ^ fill) | (*hg__fill_at(p, at[2]) ^ fill) |
+                          (*hg__fill_at(p, size - HG__STEP) ^ fill);
     return (difference[0] | difference[1]) == 0;
 }
 
@@ -107,19 +118,20 @@ static inline void hg__set_live(uint8_t *shadow, uint8_t *p, size_t extent, size
         p[size] = p[extent - 1] = HG__FILL;
 }
 
-/* hg__harden_alloc_any, quickly for a slot of `extent` bytes. Returns `p`. */
-static inline void *hg__harden_alloc(struct hg__arena *a, void *p, size_t extent, size_t size) {
+/* hg__harden_alloc_any, quickly for a slot of the class of `bin`, of `extent` bytes. Returns `p`. */
+static inline void *hg__harden_alloc(struct hg__arena *a, void *p, size_t bin, size_t extent,
+                                     size_t size) {
     uint8_t *shadow = hg__shadow_of(a, p);
     if (HG_UNLIKELY(__atomic_load_n(shadow, __ATOMIC_RELAXED) != HG__SHADOW_FREED ||
-                    !hg__fill_is(p, extent)))
+                    !hg__fill_is(p, bin, extent)))
         return hg__harden_alloc_any(a, p, size);
     hg__set_live(shadow, p, extent, size);
     return p;
 }
 
-/* hg__harden_free_any, quickly for a slot of `class` and `extent` bytes that the map tells. False iff
+/* hg__harden_free_any, quickly for a slot of `bin` and `extent` bytes that the map tells. False iff
  * that one has to look. */
-static inline bool hg__harden_free(struct hg__arena *a, void *p, unsigned class, size_t extent,
+static inline bool hg__harden_free(struct hg__arena *a, void *p, size_t bin, size_t extent,
                                    unsigned expected, size_t size) {
     uint8_t *shadow = hg__shadow_of(a, p);
     size_t slack = hg__slack_get(shadow);
@@ -128,24 +140,25 @@ static inline bool hg__harden_free(struct hg__arena *a, void *p, unsigned class,
      * and the slot is found twice when it is handed out or comes home to its slab. */
     if (HG_UNLIKELY(slack - 1 >= extent || (uintptr_t)p % HG__STEP != 0 || end[-1] != HG__FILL ||
                     end[-slack] != HG__FILL ||
-                    (expected != HG__ANY_CLASS && (expected != class || size != extent - slack))))
+                    (expected != HG__ANY_CLASS &&
+                     (expected != bin >> HG__MAP_CLASS_SHIFT || size != extent - slack))))
         return false;
     __atomic_store_n(shadow, HG__SHADOW_FREED, __ATOMIC_RELAXED);
-    hg__fill_set(p, extent);
+    hg__fill_set(p, bin, extent);
     return true;
 }
 #else
-#define hg__harden_alloc(a, p, extent, size)                 ((void)(extent), (void)(size), (p))
-#define hg__harden_alloc_any(a, p, size)                     ((void)(size), (p))
-#define hg__harden_free(a, p, class, extent, expected, size) ((void)(expected), (void)(size), true)
-#define hg__harden_free_any(a, p, expected, size)            ((void)(expected), (void)(size))
-#define hg__harden_check(a, p, size)                         (size)
-#define hg__harden_usable(a, p)                              ((size_t)0)
-#define hg__harden_resize(a, p, size)                        ((void)(size))
-#define hg__harden_forget(a, p, size)                        ((void)(size))
-#define hg__harden_home(a, p, size)                          ((void)(size))
-#define hg__harden_leave(a, p, size)                         ((void)(size))
-#define hg__harden_give(a, g)                                ((void)0)
-#define hg__harden_take(a, g, length)                        ((void)0)
+#define hg__harden_alloc(a, p, bin, extent, size)          ((void)(extent), (void)(size), (p))
+#define hg__harden_alloc_any(a, p, size)                   ((void)(size), (p))
+#define hg__harden_free(a, p, bin, extent, expected, size) ((void)(expected), (void)(size), true)
+#define hg__harden_free_any(a, p, expected, size)          ((void)(expected), (void)(size))
+#define hg__harden_check(a, p, size)                       (size)
+#define hg__harden_usable(a, p)                            ((size_t)0)
+#define hg__harden_resize(a, p, size)                      ((void)(size))
+#define hg__harden_forget(a, p, size)                      ((void)(size))
+#define hg__harden_home(a, p, size)                        ((void)(size))
+#define hg__harden_leave(a, p, size)                       ((void)(size))
+#define hg__harden_give(a, g)                              ((void)0)
+#define hg__harden_take(a, g, length)                      ((void)0)
 #endif
 #endif

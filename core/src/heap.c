@@ -76,7 +76,8 @@ static size_t slab_make(struct hg__heap *heap, unsigned class) {
         hg__map_set(a, g + i, entry);
     }
     link_partial(heap, g);
-    heap->classes[class].slab_count++;
+    __atomic_store_n(&heap->classes[class].slab_count, hg__heap_slabs(heap, class) + 1,
+                     __ATOMIC_RELAXED);
     heap->classes[class].free_count += geo->slot_count;
     heap->classes[class].idle_count++;
     return g;
@@ -86,7 +87,7 @@ static void slab_release(struct hg__heap *heap, size_t g) {
     struct hg__run *slab = hg__run(heap->arena, g);
     struct hg__heap_class *of = &heap->classes[slab->class];
     unlink_partial(heap, g);
-    of->slab_count--;
+    __atomic_store_n(&of->slab_count, of->slab_count - 1, __ATOMIC_RELAXED);
     of->free_count -= slab->slot_count;
     of->idle_count--;
     for (size_t i = 0; i < slab->length; i++)
@@ -182,7 +183,6 @@ static size_t slab_put(struct hg__heap *heap, struct hg__run *slab, void **slots
             break;
         if (HG_UNLIKELY(slot >= slab->slot_count || (slab->free[slot / 64] & bit)))
             hg__die("double free of", slots[done], "the slot is already free");
-        hg__harden_home(heap->arena, slots[done], geo->size);
         slab->free[slot / 64] |= bit;
     }
     if (slab->free_count == 0)
@@ -192,6 +192,9 @@ static size_t slab_put(struct hg__heap *heap, struct hg__run *slab, void **slots
     if (slab->free_count == slab->slot_count &&
         (++of->idle_count > 1 || __atomic_load_n(&heap->arena->draining, __ATOMIC_RELAXED)))
         slab_release(heap, slab->head);
+    else
+        for (size_t i = 0; i < done && HG_HARDENED; i++)
+            hg__harden_home(heap->arena, slots[i], geo->size);
     return done;
 }
 

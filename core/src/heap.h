@@ -25,7 +25,7 @@ struct hg__geometry {
 
 struct hg__heap_class {
     uint32_t partial;    /* first slab with a free slot */
-    uint32_t slab_count; /* including full ones */
+    uint32_t slab_count; /* including full ones; read without the lock, too */
     uint64_t free_count; /* slots */
     uint32_t idle_count; /* slabs without a live slot, at most 1 between calls */
     bool active;         /* slots were taken since the last trim */
@@ -49,6 +49,10 @@ static inline size_t hg__small_max(const struct hg__arena *a) {
  * `fresh` fewer than one iff there is no memory; without, none is taken whose pages are known not to be
  * resident, nor is a slab made. */
 size_t hg__heap_take(struct hg__heap *heap, unsigned class, void **out, size_t want, bool fresh);
+/* How many slabs of `class` there are about now. */
+static inline uint32_t hg__heap_slabs(const struct hg__heap *heap, unsigned class) {
+    return __atomic_load_n(&heap->classes[class].slab_count, __ATOMIC_RELAXED);
+}
 /* Gives slots back, each to the heap of `heaps` that owns it. `class` is the class they were cached
  * as, 0 if they may differ: a slot smaller than that is corruption, and fatal. True iff of many slabs
  * of `class` nearly all is free now: then each slot kept in a cache pins a slab of its own. */

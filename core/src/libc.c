@@ -36,7 +36,7 @@ void *NAME(malloc)(size_t size) {
         size_t offset = hg__thread->bin_of_step[step];
         void *p = hg__bin_pop(hg__bin_at(hg__thread, offset));
         if (HG_LIKELY(p != NULL))
-            return hg__harden_alloc(&hg__main.arena, p, hg__slot_size(offset), size);
+            return hg__harden_alloc(&hg__main.arena, p, offset, hg__slot_size(offset), size);
     }
     return malloc_slow(size);
 }

@@ -137,6 +137,12 @@ static void write_home(void) {
         hg_libc_malloc(1000);
 }
 
+/* Every byte of a slot that is no longer than what is watched in a cache. */
+static size_t small_size, small_offset;
+static void write_small(void) {
+    write_at(small_size, small_offset);
+}
+
 static void write_end(void) {
     write_at(2000, 1999 + 48); /* the slot's last byte: 2048 */
 }
@@ -357,6 +363,14 @@ static void test_overflow_by_one(void **state) {
         expect_caught("overflow by one", overflow, "heapgauge: overflow of the block at 0x");
 }
 
+static void test_write_small(void **state) {
+    (void)state;
+    for (small_size = 15; small_size <= 64 + 16; small_size += 16)
+        for (small_offset = 0; small_offset <= small_size; small_offset++)
+            expect_caught("write to a small slot", write_small,
+                          "heapgauge: write after free to 0x");
+}
+
 static void test_write_home(void **state) {
     (void)state;
     for (home_offset = 0; home_offset < 1024; home_offset += 31)
@@ -384,9 +398,8 @@ static void test_no_false_alarm(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_caught),
-        cmocka_unit_test(test_overflow_by_one),
-        cmocka_unit_test(test_write_home),
+        cmocka_unit_test(test_caught),         cmocka_unit_test(test_overflow_by_one),
+        cmocka_unit_test(test_write_small),    cmocka_unit_test(test_write_home),
         cmocka_unit_test(test_no_false_alarm),
     };
     if (!HG_HARDENED)
