@@ -37,9 +37,9 @@ struct worker {
     unsigned begin, count, filled; /* its part of the shared queue */
     uint64_t start_ns, stop_ns;
     struct hg_play_tally tally;
-    uint64_t last_generation;
     sem_t go; /* posted when its next run is due (turns) */
     bool exists, ends;
+    bool called; /* to play its part of the window; under the lock */
     /* slots to reuse, as lists through slot_info.next */
     uint32_t local_head, remote_head, remote_tail, remote_count;
 };
@@ -75,7 +75,6 @@ struct play {
     uint32_t slot_next;
     pthread_mutex_t lock;
     pthread_cond_t begin, end;
-    uint64_t generation;
     unsigned remaining;
     atomic_int status; /* enum hg_status of the first worker that stopped */
     bool over;
@@ -500,10 +499,10 @@ static void *work(void *argument) {
     struct play *play = worker->play;
     for (bool ends = false; !ends;) {
         pthread_mutex_lock(&play->lock);
-        while (!play->over && (play->generation == worker->last_generation || !worker->filled))
+        while (!play->over && !worker->called)
             pthread_cond_wait(&play->begin, &play->lock);
         bool over = play->over;
-        worker->last_generation = play->generation;
+        worker->called = false;
         pthread_mutex_unlock(&play->lock);
         if (over)
             break;
@@ -522,8 +521,7 @@ static bool start_worker(struct play *play, struct worker *worker) {
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     worker->play = play;
-    worker->last_generation = play->generation;
-    worker->ends = false;
+    worker->ends = worker->called = false;
     worker->exists = pthread_create(&worker->thread, &attributes, work, worker) == 0;
     pthread_attr_destroy(&attributes);
     return worker->exists;
@@ -548,7 +546,8 @@ static enum hg_status play_window(struct play *play) {
     uint64_t cpu = hg_cpu_ns();
     pthread_mutex_lock(&play->lock);
     play->remaining = busy;
-    play->generation++;
+    for (unsigned i = 1; i < play->worker_end; i++)
+        play->workers[i].called = play->workers[i].filled > 0;
     pthread_cond_broadcast(&play->begin);
     if (play->config->mode == HG_PLAY_TURNS)
         hand_over(play, 0);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -302,6 +303,39 @@ static void slices_share_the_operations(void **state) {
     }
 }
 
+static void ignore_turn(void *context, uint64_t i) {
+    (void)context;
+    (void)i;
+}
+
+/* Windows of a few operations each, most threads without a part in most of them: one that wakes late must not take
+ * the next window's half-filled queue for its own. */
+static void idle_threads_stay_idle(void **state) {
+    enum { SLICES = 4000, EACH = 6, OPS = SLICES * EACH, THREADS = 8 };
+    static uint64_t times_ns[SLICES];
+    hg_op *ops = malloc(OPS * sizeof *ops);
+    (void)state;
+    for (size_t i = 0; i < OPS; i++) {
+        size_t slice = i / EACH;
+        unsigned thread = i % EACH < 2 ? 0 : 1 + (unsigned)(slice * 5 % (THREADS - 1));
+        ops[i] = (hg_op){.kind = i % 2 ? HG_OP_FREE : HG_OP_MALLOC,
+                         .thread = (uint16_t)thread,
+                         .slot = thread,
+                         .size = i % 2 ? 0 : 40};
+    }
+    struct script script = {ops, OPS, false};
+    struct hg_source source = {next_of_script, &script, 1024, UINT64_MAX};
+    struct hg_play_slices slices = {SLICES, OPS, ignore_turn, NULL, times_ns};
+    struct hg_play_config config = {
+        .backend = open_backend("core"), .mode = HG_PLAY_PARALLEL, .slices = &slices};
+    struct hg_play_result result;
+    alarm(100);
+    assert_int_equal(hg_play(&config, &source, &result), HG_OK);
+    alarm(0);
+    assert_int_equal(result.operations, OPS);
+    free(ops);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(asked_equals_counted),
@@ -309,6 +343,7 @@ int main(void) {
         cmocka_unit_test(blocks_are_freed_after_they_exist),
         cmocka_unit_test(hand_over_keeps_its_order),
         cmocka_unit_test(slices_share_the_operations),
+        cmocka_unit_test(idle_threads_stay_idle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
