@@ -29,6 +29,7 @@ SLOWEST_MAX = 8  # times that, what the slowest may take, where that can be had:
 TURNS_MAX, TURNS_MAX_QUICK = 10, 5  # runs of a cell in a round, of which the fastest counts
 RUN_SECONDS_MIN = 0.015  # a shorter run is not worth its process
 SLICES, SLICES_QUICK, SLICE_SECONDS = 200, 100, 0.00025  # of a benchmark of one thread, which runs in lock-step
+FEW_WORKLOADS = 8  # of so few each is looked at twice as long, in twice as many processes: 2 % are seen on a quiet machine
 TRACE_TURNS, TRACE_TURNS_QUICK = 5, 3  # of a trace in a round, in lock-step: each slice's median counts
 WINDOW_SECONDS = 0.002  # a slice of a trace of several threads: they all meet at its end
 SLICES_MAX = 400
@@ -445,6 +446,8 @@ def calibrated(workload, plan, program, out):
     turns = turns_for(aim, 2 * around_s, most)
     if workload["class"] == "micro" and "/real_time" not in workload["spec"]:
         slices = SLICES_QUICK if plan["quick"] else SLICES
+        if len(plan["workloads"]) <= FEW_WORKLOADS and not plan["quick"]:
+            slices, turns = 2 * slices, turns_for(2 * aim, 2 * around_s, 2 * most)
         count = max(iterations_for(speeds, slices * SLICE_SECONDS), min(slices, iterations_for(speeds, aim)))
         turns, count, slices = split(count, min(slices, count), turns)
         say(f"plan     {workload['name']}: {turns} turns of {count:,} iterations in {slices} slices in lock-step "
