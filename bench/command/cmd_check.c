@@ -140,6 +140,8 @@ static void print_verdict(const hg_backend *backend, const struct hg_contained *
     const char *word = verdict_word(child, verdict);
     char text[700];
     describe(child, verdict, text, sizeof text);
+    if (strcmp(word, "error") == 0 && !verdict->finished) /* the child said why */
+        return;
     if (strcmp(word, "error") == 0 || strcmp(word, "unsupported") == 0) {
         hg_usage_error("check", "%s: %s", backend->facts.name, text);
         return;
@@ -235,13 +237,13 @@ static int check_backend(const hg_backend *backend, const char *spec, void *cont
     int status = check_once(check, verdict, &child);
     struct verdict first = *verdict;
     uint64_t same = 1;
-    for (uint64_t i = 1; i < check->times; i++) {
+    for (uint64_t i = 1; i < check->times && status != HG_EXIT_USAGE; i++) {
         struct hg_contained again;
         check_once(check, verdict, &again);
         same += again.outcome == child.outcome && same_verdict(&first, verdict);
     }
     print_verdict(backend, &child, &first);
-    if (check->times > 1)
+    if (check->times > 1 && status != HG_EXIT_USAGE)
         printf("%-10s          the same verdict %" PRIu64 " times of %" PRIu64 "\n", "", same,
                check->times);
     if (check->json) {
