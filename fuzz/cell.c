@@ -48,10 +48,8 @@ static size_t next_input(struct hg_fuzz_cell *cell, uint8_t *data) {
     return hg_fuzz_mutate(data, a->size, INPUT_BYTES, random);
 }
 
-/* A child that is not the first begins with a plan, for at most so much of its time. */
-static const double PLAN_SHARE = 0.3;
-
-/* Plays inputs until the slice is over, something is found or the log is full. */
+/* Plays inputs until the slice is over, something is found or the log is full. A child that is not the first begins
+ * with a plan. */
 static int play_inputs(void *argument) {
     struct hg_fuzz_cell *cell = argument;
     struct hg_fuzz_session *session = cell->session;
@@ -63,7 +61,7 @@ static int play_inputs(void *argument) {
     if (cell->children > 0 && session->target->run == hg_fuzz_play_input &&
         !session->target->fresh_process && !cell->options->random)
         found = hg_fuzz_play_plan(session, (unsigned)(cell->children - 1), hg_random(&cell->random),
-                                  cell->slice_s * PLAN_SHARE);
+                                  cell->slice_s);
     for (uint64_t i = 0; !found && (i % 16 != 0 || hg__now_s() < end); i++) {
         if (cell->log->op_count + HG_FUZZ_OPS_MAX + HG_FUZZ_SLOTS_MAX + 16 > HG_FUZZ_LOG_OPS ||
             (inputs_max && cell->log->inputs >= inputs_max))

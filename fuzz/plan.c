@@ -219,9 +219,9 @@ static void long_lives(struct plan *p) {
             release(p, slot);
 }
 
-/* Blocks of 24 to 96 MiB. Of most their page edges alone are touched. */
+/* Blocks of 24 to 96 MiB. Of half of them their page edges alone are touched. */
 static void giants(struct plan *p) {
-    enum { GIANTS = 2, STEPS = 16 };
+    enum { GIANTS = 2, STEPS = 64 };
     static const uint64_t MEBI = UINT64_C(1) << 20;
     bool lives[GIANTS] = {false};
     for (int i = 0; i < STEPS && !p->ends; i++) {
@@ -244,20 +244,25 @@ static void giants(struct plan *p) {
 
 bool hg_fuzz_play_plan(struct hg_fuzz_session *session, unsigned turn, uint64_t seed,
                        double seconds) {
-    static void (*const plans[PLANS])(struct plan *) = {
-        sweep, waves, sweep, giants, sweep, long_lives, sweep, crowd,
+    /* A step with giants takes as long as a thousand others. */
+    static const struct {
+        void (*play)(struct plan *);
+        double share;
+    } plans[PLANS] = {
+        {sweep, 0.3}, {waves, 0.3},      {sweep, 0.3}, {giants, 1},
+        {sweep, 0.3}, {long_lives, 0.3}, {sweep, 0.3}, {crowd, 0.3},
     };
     static struct plan p;
     const struct hg_decode_options *decode = &session->decode;
     memset(&p, 0, offsetof(struct plan, ops));
     p.session = session;
     p.random = seed;
-    p.end_cpu_ns = hg_cpu_ns() + (uint64_t)(seconds * 1e9);
+    p.end_cpu_ns = hg_cpu_ns() + (uint64_t)(seconds * plans[turn % PLANS].share * 1e9);
     p.input_begin = session->log->op_count;
     p.layout = decode->both_faces ? below(&p, 2) : decode->layout_face;
     session->log->input_size = 0; /* no bytes stand for it */
     p.number = turn / 2;          /* of a sweep, which every second one is */
-    plans[turn % PLANS](&p);
+    plans[turn % PLANS].play(&p);
     play(&p, HG_FUZZ_END_PLAIN);
     return p.found;
 }

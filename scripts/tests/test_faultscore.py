@@ -71,6 +71,9 @@ def test_another_build_is_refused(fake, tmp_path):
     fake.write_text(FAKE + "# another\n")
     with pytest.raises(Trouble, match="another build"):
         score(tmp_path / "out", "easy")
+    fake.write_text(FAKE.replace("C1,C30", "C1"))  # the table is of what is there, by what is declared today
+    assert score(tmp_path / "out", "--table") == 1
+    assert json.loads((tmp_path / "out" / "score.json").read_text())["mutator"][0]["found"] == 0
 
 
 def test_unknown_names_are_usage(fake, tmp_path):

@@ -56,6 +56,11 @@ def campaign(heapgauge, words):
         return json.loads(out.read_text())["cells"][0]
 
 
+def is_declared(fault, item):
+    """Is `item` one of those that a finding of the fault may be of?"""
+    return item in fault["found_as"].split(",")
+
+
 def run_trial(heapgauge, fault, seed, options):
     """One campaign against one fault. Returns what was found first, or None."""
     words = [f"--backend=fault-{fault['name']}:{options.inner}", f"--target={fault['target']}",
@@ -71,7 +76,6 @@ def run_trial(heapgauge, fault, seed, options):
     cell = campaign(heapgauge, words)
     finding = cell["findings"][0] if cell["findings"] else None
     return {"found": finding["item"] if finding else None,
-            "as_declared": bool(finding) and finding["item"] in fault["found_as"].split(","),
             "inputs": finding["inputs_to_exposure"] if finding else cell["inputs"],
             "operations": finding["operations_to_exposure"] if finding else cell["operations"],
             "cpu_s": finding["cpu_seconds_to_exposure"] if finding else cell["cpu_seconds"],
@@ -104,7 +108,7 @@ class Book:
         self.lines = self._read() if self.path.exists() else []
         if not self.lines:
             self._append({"head": self.head})
-        elif self.lines[0].get("head") != self.head:
+        elif not options.table and self.lines[0].get("head") != self.head:
             raise Trouble(f"{self.path} is of another build or budget; remove it or give another -o")
 
     def _read(self):
@@ -130,7 +134,9 @@ class Book:
         return {(line["clean"], line["target"]) for line in self.lines if "clean" in line}
 
     def trials(self, mode, fault):
-        chosen = [line for line in self.lines if line.get("mode") == mode and line.get("fault") == fault]
+        """Of a fault in a mode; whether they found it as it is declared today."""
+        chosen = [{**line, "as_declared": is_declared(fault, line["found"])} for line in self.lines
+                  if line.get("mode") == mode and line.get("fault") == fault["name"]]
         return sorted(chosen, key=lambda line: line["seed"])
 
 
@@ -187,11 +193,12 @@ def make_report(book, faults):
               "clean": [line for line in book.lines if "clean" in line]}
     for mode in MODES:
         for fault in faults:
-            trials = book.trials(mode, fault["name"])
+            trials = book.trials(mode, fault)
             if trials:
                 report[mode].append(summarize(fault, trials))
+    named = {fault["name"]: fault for fault in faults}
     for row in report["random"]:
-        both = [book.trials(mode, row["fault"]) for mode in MODES]
+        both = [book.trials(mode, named[row["fault"]]) for mode in MODES]
         row["a12"] = None
         if all(both) and row["ease"]:
             sides = [[[trial[key] for trial in trials] for key in ("cpu_s", "as_declared")] for trials in both]
