@@ -481,6 +481,16 @@ def test_settle_turns_of_a_benchmark_by_hand():
     assert all("turn" not in r for r in results)
 
 
+def test_settle_uneven_slices_by_hand():
+    """Most of the time is in five slices, where the other one takes half: it is not twice as slow, as the median slice says."""
+    base = told("w", [9] + [10, 10, 10, 10, 1000] * 5, reference=True)
+    other = told("w", [9] + [20, 20, 20, 20, 500] * 5)
+    even = told("v", [9] + [10, 11, 10, 10, 10] * 4 + [900] * 3)
+    hyperfine.settle_slices([base, other, even])
+    assert base["cell"]["seconds"] == pytest.approx(1040 / 5 * 26e-9) and other["cell"]["seconds"] == pytest.approx(580 / 5 * 26e-9)
+    assert even["cell"]["seconds"] == pytest.approx(10 * 24e-9)
+
+
 def test_settle_turns_of_a_trace_by_hand():
     """A long slice counts by its length; what disturbs a slice in one turn of three, on either side, is not in the sum."""
     base = [[10, 1000, 20], [10, 9000, 20], [10, 1000, 20]]

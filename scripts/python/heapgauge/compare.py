@@ -35,6 +35,7 @@ WINDOW_SECONDS = 0.002  # a slice of a trace of several threads: they all meet a
 SLICES_MAX = 400
 TURN_SLICES_MIN = 25  # of a benchmark in lock-step: fresh processes place memory anew, and that moves a ratio by some percent
 PROBE_ITERATIONS = 500  # at first; an operation may take milliseconds
+PROBE_SECONDS = 0.03  # less is all first touch where blocks are large
 COUNT_ITERATIONS = 2_000
 STRIKES_MAX = 2  # a backend that failed so often on a workload is not run there again
 TARGET_WIDTH = 0.02  # --budget: rounds are added until intervals are within +- this
@@ -490,9 +491,9 @@ def probe(program, workload, backend, plan):
         around_s, seconds = time.monotonic() - begin, cell.get("seconds")
         if cell["status"] != "ok" or not seconds:
             return None
-        if seconds >= 0.005:
+        if seconds >= PROBE_SECONDS:
             break
-        iterations *= min(100, math.ceil(0.01 / max(seconds, 1e-5)))
+        iterations *= min(100, math.ceil(2 * PROBE_SECONDS / max(seconds, 1e-5)))
     return seconds * 1e9 / iterations, max(0.0, around_s - seconds)
 
 
