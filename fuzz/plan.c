@@ -110,7 +110,8 @@ static void sweep(struct plan *p) {
         }
         if (lives[slot])
             release(p, slot);
-        allocate(p, slot, BY_CALLOC + below(p, WAYS - BY_CALLOC), size, any_align(p));
+        enum way way = BY_CALLOC + below(p, WAYS - BY_CALLOC);
+        allocate(p, slot, way, size, any_align(p));
         lives[slot] = true;
     }
     for (uint32_t slot = 0; slot < RING; slot++)
@@ -197,12 +198,15 @@ static void long_lives(struct plan *p) {
     enum { OLD = 48, YOUNG = 64, STEPS = 200000 };
     bool lives[OLD + YOUNG] = {false};
     for (uint32_t slot = 0; slot < OLD; slot++) {
-        allocate(p, slot, any_way(p), 1 + below(p, below(p, 8) ? 600 : 40000), any_align(p));
+        enum way way = any_way(p);
+        uint64_t size = 1 + below(p, below(p, 8) ? 600 : 40000);
+        allocate(p, slot, way, size, any_align(p));
         lives[slot] = true;
     }
     for (uint32_t i = 0; i < STEPS && !p->ends; i++) {
         uint32_t slot = OLD + below(p, YOUNG);
         uint64_t size = 1 + below(p, below(p, 32) ? 300 : 5000);
+        enum way way = any_way(p);
         if (lives[slot] && below(p, 4) == 0) {
             resize(p, slot, size);
             continue;
@@ -210,7 +214,7 @@ static void long_lives(struct plan *p) {
         if (lives[slot])
             release(p, slot);
         else
-            allocate(p, slot, any_way(p), size, any_align(p));
+            allocate(p, slot, way, size, any_align(p));
         lives[slot] = !lives[slot];
     }
     put(p, (hg_op){.kind = HG_OP_VERIFY, .slot = HG_SLOT_NONE});
@@ -226,14 +230,17 @@ static void giants(struct plan *p) {
     bool lives[GIANTS] = {false};
     for (int i = 0; i < STEPS && !p->ends; i++) {
         uint32_t slot = below(p, GIANTS);
-        uint64_t size = (24 + below(p, 72)) * MEBI + below(p, 3) * 4000 + below(p, 16);
+        uint64_t size = (24 + below(p, 72)) * MEBI;
+        size += below(p, 3) * 4000;
+        size += below(p, 16);
+        enum way way = any_way(p);
         bool resizes = lives[slot] && below(p, 2);
         if (resizes)
             resize(p, slot, size);
         else if (lives[slot])
             release(p, slot);
         else
-            allocate(p, slot, any_way(p), size, UINT64_C(16) << below(p, 20));
+            allocate(p, slot, way, size, UINT64_C(16) << below(p, 20));
         lives[slot] = resizes || !lives[slot];
         play(p, HG_FUZZ_GOES_ON); /* each may take long */
     }

@@ -328,7 +328,7 @@ static const struct hg__planted rows[] = {
      install_large_lost},
     {{"fork-lock", "C54", "C54,hang", "environment", "", 4, "the child of fork sees a lock held"},
      install_fork_lock},
-    {{"shortage-aborts", "C14", "crash", "environment", "shortage", 3,
+    {{"shortage-aborts", "C14", "crash,C54", "environment", "shortage", 3,
       "lack of memory ends the process"},
      install_shortage_aborts},
     {{"shortage-realloc", "C23", "C23,C54,C7,C41,C68", "environment", "shortage", 4,

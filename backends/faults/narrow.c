@@ -268,7 +268,7 @@ static const struct hg__planted rows[] = {
     {{"reallocarray-frees", "C27", "C27,C7,C4,C41,C22,crash", "libc", "", 2,
       "reallocarray frees the block when its product overflows"},
      install_reallocarray_frees},
-    {{"calloc-zero-shared", "C19", "C8,V", "libc", "", 2,
+    {{"calloc-zero-shared", "C19", "C8,V,crash", "libc", "", 2,
       "calloc of nothing returns the same pointer each time"},
      install_calloc_zero_shared},
     {{"align-minus-one", "C31", "C31", "libc", "", 2, "aligned_alloc accepts 2^k - 1"},
