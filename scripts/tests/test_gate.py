@@ -172,6 +172,15 @@ def test_slices_are_paired_one_by_one():
     assert gate.within_rounds(rounds, "w", "a", "c") == [] and gate.within_rounds(rounds, "v", "a", "b") == []
 
 
+def test_uneven_slices_count_by_their_sum():
+    """By hand: most of the time is in five slices, which take half; the others, which the median sees, twice as long."""
+    def of(entry, often, seldom):
+        return {"workload": "w", "entry": entry, "slices_ns": " ".join(map(str, [9] + [often] * 20 + [seldom] * 5))}
+    rounds = [{"results": [of("a", 10, 1000), of("b", 20, 500)]}]
+    assert gate.within_rounds(rounds, "w", "a", "b") == [pytest.approx(math.log(2900 / 5200))]
+    assert gate.within_rounds(rounds, "w", "a", "b", is_trace=True) == [pytest.approx(math.log(2))]
+
+
 def test_all_turns_of_a_round_count():
     """By hand: the first turn's memory lies badly, which makes 1.3 of 1.1; a turn that one side lacks spoils the round."""
     def of(entry, *turns):

@@ -16,7 +16,7 @@ import json
 import math
 from pathlib import Path
 
-from . import report, stats, store
+from . import hyperfine, report, stats, store
 from .analysis import FINDING_STATUSES, paired
 from .errors import EXIT_FINDING, EXIT_WELL, Parser, Trouble
 from .exporters.markdown import aligned
@@ -153,17 +153,17 @@ def slices_of(result):
     return [list(map(int, turn.split())) for turn in told] if all(told) else []
 
 
-def within_rounds(rounds, workload, baseline, candidate):
+def within_rounds(rounds, workload, baseline, candidate, is_trace=False):
     """Log ratios of two backends' times, one a round: slice by slice where both ran in lock-step, the median of the turns'
-    medians. [] if they did not."""
+    medians, or of their sums' where a benchmark's slices are uneven. [] if they did not."""
     found = []
     for stored in rounds:
         turns = {r["entry"]: slices_of(r) for r in stored["results"] if r["workload"] == workload}
         mine, theirs = turns.get(candidate, []), turns.get(baseline, [])
         if not mine or len(mine) != len(theirs):
             return []
-        found.append(stats.median([stats.median([math.log(a / b) for a, b in list(zip(*turn))[1:]])  # the first has cold caches
-                                   for turn in zip(mine, theirs)]))
+        uneven = not is_trace and (hyperfine.is_uneven(mine) or hyperfine.is_uneven(theirs))
+        found.append(math.log(stats.median([hyperfine.turn_ratio(*turn, uneven) for turn in zip(mine, theirs)])))
     return found
 
 
@@ -181,7 +181,8 @@ def compare_backends(model, rounds, baseline, candidate, allowed, quantities):
         for quantity in quantities if before["status"] == after["status"] == "ok" else ():
             values = paired(after["samples"], before["samples"], QUANTITIES[quantity])
             if values[0] and min(values[0]) > 0 and min(values[1]) > 0:
-                logs = within_rounds(rounds, workload["name"], baseline, candidate) if quantity == "time" else []
+                logs = within_rounds(rounds, workload["name"], baseline, candidate,
+                                     workload["class"] == "trace") if quantity == "time" else []
                 tests.append((key, quantity, logs or stats.log_ratios(*values)))
     noisy = {w["name"] for w in model["workloads"] if w["noisy"]}
     return rows + list(judged(tests, stats.median_estimate, allowed, noisy)), notes

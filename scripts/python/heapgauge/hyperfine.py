@@ -227,17 +227,19 @@ def is_uneven(turns):
     return bool(ratios) and statistics.median(ratios) > UNEVEN
 
 
-def seconds_of_benchmark(pairs, uneven):
-    """All slices do the same: a turn's ratio is their median, without the first, which finds all caches cold. Where they are
-    uneven their sum's, since most of the time is in few of them. Turns differ by where their processes' memory lies: their
-    median again."""
-    middle = statistics.mean if uneven else statistics.median
+def turn_ratio(slices, reference, uneven):
+    """Of two backends' times in a turn: the median slice's, or where they are uneven the sum's, since most of the time is in few
+    of them. The first slice finds all caches cold and does not count."""
     if uneven:
-        ratios = [sum(slices[1:]) / sum(reference[1:]) for slices, reference in pairs]
-    else:
-        ratios = [statistics.median(mine / theirs for mine, theirs in zip(slices[1:], reference[1:])) for slices, reference in pairs]
+        return sum(slices[1:]) / sum(reference[1:])
+    return statistics.median(mine / theirs for mine, theirs in zip(slices[1:], reference[1:]))
+
+
+def seconds_of_benchmark(pairs, uneven):
+    """Turns differ by where their processes' memory lies: the median of their ratios, times the reference's median turn."""
+    middle = statistics.mean if uneven else statistics.median
     reference = statistics.median(middle(reference[1:]) * len(reference) for _, reference in pairs)
-    return statistics.median(ratios) * reference * 1e-9
+    return statistics.median(turn_ratio(*pair, uneven) for pair in pairs) * reference * 1e-9
 
 
 def seconds_of_trace(pairs):
