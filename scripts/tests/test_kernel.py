@@ -81,6 +81,13 @@ def test_what_is_missing_is_said(monkeypatch, tmp_path):
             build.require_tools(build.KERNELS[name])
 
 
+def test_a_processor_that_a_kernel_cannot_run_on_is_said():
+    with pytest.raises(Trouble, match="AMX.*--kernel=6.1"):
+        build.require_processor(build.KERNELS["uml"], ["fpu", "amx_tile"])
+    build.require_processor(build.KERNELS["uml"], ["fpu", "avx512f"])
+    build.require_processor(build.KERNELS["6.1"], ["fpu", "amx_tile"])
+
+
 def test_usage(tmp_path):
     def ends(*words):
         return subprocess.run([RUN, *words], capture_output=True, text=True, timeout=60)
@@ -105,6 +112,7 @@ def booted(name, *words, timeout=280):
     """scripts/kernel-run on that kernel; skips where packages can't be had."""
     try:
         build.require_tools(build.KERNELS[name])
+        build.require_processor(build.KERNELS[name])
         build.fetch(build.KERNELS[name], print)
     except Trouble as trouble:
         pytest.skip(f"{trouble}")

@@ -26,6 +26,9 @@ static inline void *hg__map_grown(void *old, size_t old_size, size_t new_size) {
 #define MADV_HUGEPAGE                  0
 #define madvise(address, size, advice) 0
 
+/* What the kernel has is resident. */
+#define mincore(address, size, states) (*(states) = 1, 0)
+
 #define mmap(address, size, protection, flags, fd, offset) hg__map(size)
 #define munmap(address, size)                              vfree(address)
 #define mremap(old, old_size, new_size, flags)             hg__map_grown(old, old_size, new_size)

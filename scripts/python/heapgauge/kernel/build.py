@@ -56,6 +56,15 @@ def require_tools(kernel):
         raise Trouble(f"{kernel.name} is for x86-64, and this is {os.uname().machine}")
 
 
+def require_processor(kernel, flags=None):
+    """Ends where that kernel can't run: user-mode Linux 6.1 has no room for the registers of AMX, which the host restores whole or
+    not at all; its init dies of "ptrace set fp regs failed, errno = 14". `flags`: the processor's, by default this one's."""
+    flags = Path("/proc/cpuinfo").read_text().split() if flags is None else flags
+    if kernel.name == "uml" and "amx_tile" in flags:
+        raise Trouble("uml can't run on a processor with AMX (user-mode Linux 6.1 has no room for its registers): "
+                      "take --kernel=6.1, emulated, or another machine")
+
+
 @contextmanager
 def locked(folder):
     """One run prepares a kernel at a time."""
@@ -258,6 +267,7 @@ def build(name, say):
     kernel = KERNELS[name]
     require_tools(kernel)
     with locked(kernel.folder):
+        require_processor(kernel)
         root = unpack(kernel, fetch(kernel, say))
         environment = None
         if name == "uml":
