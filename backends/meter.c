@@ -1,11 +1,17 @@
+#define _GNU_SOURCE
 #include "heapgauge/meter.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 
 /* Reads a small file of /proc whole; returns its length, 0 on failure. */
 static size_t read_file(const char *path, char *text, size_t text_size) {
@@ -57,6 +63,35 @@ bool hg_rss_peak_reset(void) {
 uint64_t hg_rss_peak_bytes(void) {
     char text[4096];
     return read_file("/proc/self/status", text, sizeof text) ? kib_after(text, "VmHWM:") : 0;
+}
+
+/* One line of /proc/self/maps: "55e0-55f0 r-xp 00000000 08:01 1234   /usr/bin/x". */
+static void settle_mapping(const char *line) {
+    char *at;
+    const uintptr_t begin = strtoull(line, &at, 16);
+    const uintptr_t end = *at == '-' ? strtoull(at + 1, &at, 16) : 0;
+    if (end > begin && at[0] == ' ' && at[1] == 'r' && strchr(at, '/'))
+        madvise((void *)begin, end - begin, MADV_POPULATE_READ); /* refused: it stays as it is */
+}
+
+void hg_rss_settle_files(void) {
+    static char text[1 << 16];
+    size_t length = 0;
+    const int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    for (ssize_t n; (n = read(fd, text + length, sizeof text - 1 - length)) > 0;) {
+        char *line = text, *line_end;
+        length += (size_t)n;
+        text[length] = '\0';
+        for (; (line_end = strchr(line, '\n')); line = line_end + 1) {
+            *line_end = '\0';
+            settle_mapping(line);
+        }
+        length -= (size_t)(line - text);
+        memmove(text, line, length);
+    }
+    close(fd);
 }
 
 uint64_t hg_minor_faults(void) {

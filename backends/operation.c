@@ -62,7 +62,8 @@ enum form {
     X(HG_OP_NATIVE_ALLOC, "native_alloc", SLOT | SIZE | ARG | MAKES, NATIVE)                       \
     X(HG_OP_NATIVE_REALLOC, "native_realloc", SLOT | SIZE | ARG | MOVES, NATIVE)                   \
     X(HG_OP_NATIVE_FREE, "native_free", SLOT | ARG | ENDS, NATIVE)                                 \
-    X(HG_OP_NATIVE_LOOK, "native_look", SIZE | ARG, NATIVE)
+    X(HG_OP_NATIVE_LOOK, "native_look", SIZE | ARG, NATIVE)                                        \
+    X(HG_OP_TOUCHED, "touched", SLOT | SIZE, BYTES)
 
 static const struct {
     const char *name;

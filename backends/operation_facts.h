@@ -29,6 +29,28 @@ static inline bool hg__op_is_native(unsigned kind) {
     return kind >= HG_OP_NATIVE_ALLOC && kind <= HG_OP_NATIVE_LOOK;
 }
 
+/* An allocation or reallocation whose block is touched in part: HG_OPF_PARTLY, `size` all the bytes asked for,
+ * and in `arg` the bytes to touch and the base-2 logarithm of the alignment. Left as it is where the alignment
+ * is none. */
+static inline void hg__op_mark_partly(hg_op *op, uint64_t touched) {
+    const bool is_product = op->kind == HG_OP_CALLOC || op->kind == HG_OP_REALLOCARRAY;
+    const uint64_t align = is_product || op->arg == 0 ? 1 : op->arg;
+    if (align & (align - 1))
+        return;
+    if (is_product)
+        op->size *= op->arg;
+    op->arg = touched << 6 | (unsigned)__builtin_ctzll(align);
+    op->flags |= HG_OPF_PARTLY;
+}
+
+/* The operation as it was (calloc of one element); returns the bytes to touch. */
+static inline uint64_t hg__op_unmark_partly(hg_op *op) {
+    const uint64_t touched = op->arg >> 6;
+    op->arg = hg__op_facts[op->kind & 31] & HG__OP_ARG ? UINT64_C(1) << (op->arg & 63) : 0;
+    op->flags &= (uint8_t)~HG_OPF_PARTLY;
+    return touched;
+}
+
 /* hg_op_bytes */
 static inline uint64_t hg__op_bytes(const hg_op *op) {
     if (!(hg__op_facts[op->kind & 31] & (HG__OP_MAKES | HG__OP_MOVES)))

@@ -292,6 +292,11 @@ size_t hg__play_layout(const hg_backend *backend, struct hg_played *slots, const
     return count;
 }
 
+void hg__play_touch(const struct hg_played *slot, uint64_t bytes) {
+    const size_t size = unpack(slot).size;
+    touch_block(slot->ptr, bytes < size ? bytes : size);
+}
+
 void hg__play_drain(const hg_backend *backend, struct hg_played *slot) {
     if (slot->size_align & BY_LAYOUT)
         backend->layout.dealloc(backend, slot->ptr, unpack(slot));

@@ -24,6 +24,9 @@ hg_hand hg__play_layout;
 /* As hg__play_libc, for a backend without a libc face: operations of that face are unsupported. */
 hg_hand hg__play_without_libc;
 
+/* Writes to the first `bytes` bytes of what a slot holds: one byte a page, and the last. */
+void hg__play_touch(const struct hg_played *slot, uint64_t bytes);
+
 /* Frees what a slot holds, through the face that made it. */
 void hg__play_drain(const hg_backend *backend, struct hg_played *slot);
 

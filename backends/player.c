@@ -178,6 +178,16 @@ static hg_hand *hand_for(const struct hg_play_config *config) {
     return config->backend->libc.malloc ? hg__play_libc : hg__play_without_libc;
 }
 
+/* An allocation whose block is touched in part. False: the stream is wrong. */
+static bool play_partly(struct play *play, hg_hand *hand, hg_op op, struct hg_play_tally *tally) {
+    const uint64_t touched = hg__op_unmark_partly(&op);
+    if (hand(play->config->backend, play->slots, &op, 1, false, tally) != 1)
+        return false;
+    if (play->config->touch && op.slot != HG_SLOT_NONE && play->slots[op.slot].ptr)
+        hg__play_touch(&play->slots[op.slot], touched);
+    return true;
+}
+
 /* One thread's operations in a row. Returns how many were performed; fewer: the stream is wrong. */
 static size_t play_run(struct play *play, const hg_op *ops, size_t count,
                        struct hg_play_tally *tally) {
@@ -186,11 +196,15 @@ static size_t play_run(struct play *play, const hg_op *ops, size_t count,
     size_t done = 0;
     while (done < count) {
         size_t plain = done;
-        while (plain < count && ops[plain].kind < HG_OP_PURGE)
+        while (plain < count && ops[plain].kind < HG_OP_PURGE &&
+               !(ops[plain].flags & HG_OPF_PARTLY))
             plain++;
         done += hand(config->backend, play->slots, ops + done, plain - done, config->touch, tally);
         if (done < plain)
             return done;
+        for (; done < count && ops[done].flags & HG_OPF_PARTLY; done++)
+            if (!play_partly(play, hand, ops[done], tally))
+                return done;
         for (; done < count && ops[done].kind >= HG_OP_PURGE; done++)
             play_environment(config, &ops[done], tally);
     }
@@ -716,6 +730,7 @@ static enum hg_status play_all(struct play *play) {
     enum hg_status status = play->source->next(play->source->context, &ops, &count, &first);
     if (!play->config->oracle)
         warm_up(play->config);
+    hg_rss_settle_files();
     hg_rss_peak_reset();
     play->result->rss_baseline_bytes = hg_rss_bytes();
     uint64_t faults = hg_minor_faults();

@@ -63,6 +63,15 @@ struct hg_trace_reader {
     uint64_t index_offset;         /* of INDX; 0: not known */
     bool was_sought;
     size_t pending; /* operations decoded by seek() and not yet handed out */
+
+    uint64_t first_block;    /* where the first block begins */
+    struct touched *touched; /* by operation, after look_ahead; NULL: none */
+    size_t touched_count, touched_at, touched_capacity;
+};
+
+/* An allocation whose block was touched in part. */
+struct touched {
+    uint64_t index, bytes;
 };
 
 /* Notes what is wrong at byte `offset`; returns `status`. */
@@ -320,7 +329,7 @@ static enum hg_status read_end(hg_trace_reader *r, struct hg_trace_totals *total
 static enum hg_status read_totals(hg_trace_reader *r) {
     struct stat facts;
     uint8_t tail[HG__TAIL_SIZE];
-    const uint64_t first_block = offset_now(r);
+    const uint64_t first_block = r->first_block = offset_now(r);
 
     r->can_seek = fstat(r->fd, &facts) == 0 && S_ISREG(facts.st_mode);
     if (!r->can_seek || (uint64_t)facts.st_size < first_block + HG__TAIL_SIZE)
@@ -423,6 +432,8 @@ void hg_trace_reader_close(hg_trace_reader *r) {
         munmap(r->buffers, r->buffers_size);
     if (r->header)
         munmap(r->header, r->header_capacity);
+    if (r->touched)
+        munmap(r->touched, r->touched_capacity * sizeof *r->touched);
     if (r->fd >= 0)
         close(r->fd);
     free(r->path);
@@ -583,6 +594,19 @@ static uint32_t decode_ops(hg_trace_reader *r, struct column column[HG__COLUMN_C
     return i;
 }
 
+/* Marks those of the block's operations, from `first` on, of which look_ahead found that their block was
+ * touched in part. */
+static void mark_touched(hg_trace_reader *r, uint64_t first, uint32_t count) {
+    for (; r->touched_at < r->touched_count; r->touched_at++) {
+        const struct touched *const t = &r->touched[r->touched_at];
+        if (t->index >= first + count)
+            break;
+        hg_op *const op = &r->ops[t->index - first];
+        if (t->index >= first && !(op->flags & HG_OPF_PARTLY) && t->bytes < hg__op_bytes(op))
+            hg__op_mark_partly(op, t->bytes);
+    }
+}
+
 /* Decodes the OPS block in `content`. */
 static enum hg_status decode_block(hg_trace_reader *r, uint32_t *op_count) {
     struct column column[HG__COLUMN_COUNT];
@@ -602,6 +626,7 @@ static enum hg_status decode_block(hg_trace_reader *r, uint32_t *op_count) {
     if (good != count)
         return fail(r, HG_ERR_FORMAT, r->frame_offset, "operation %" PRIu64 " is malformed",
                     first + good);
+    mark_touched(r, first, count);
     r->next_index += count;
     r->seen.operation_count += count;
     *op_count = count;
@@ -680,6 +705,72 @@ enum hg_status hg_trace_reader_next(hg_trace_reader *r, const hg_op **ops, size_
     return HG_OK;
 }
 
+/* ---- looking ahead ---- */
+
+static void *map_zeroed(size_t size) {
+    void *const memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int by_index(const void *a, const void *b) {
+    const struct touched *const x = a, *const y = b;
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+/* Adds what the operations of one block tell to the `found` so far, and returns how many it is then;
+ * made[slot]: the operation that last made or moved its block, + 1. */
+static size_t find_touched(const hg_trace_reader *r, struct touched *touched, size_t found,
+                           uint64_t *made, const hg_op *ops, size_t count, uint64_t first) {
+    for (size_t i = 0; i < count; i++) {
+        const unsigned facts = hg__op_facts[ops[i].kind];
+        const uint32_t slot = ops[i].slot;
+        if (slot >= r->totals.slot_count) /* none, or of a trace whose totals lie */
+            continue;
+        if (facts & (HG__OP_MAKES | HG__OP_MOVES) && !(ops[i].flags & HG_OPF_FAILED) &&
+            !hg__op_is_native(ops[i].kind))
+            made[slot] = first + i + 1;
+        else if (facts & HG__OP_ENDS)
+            made[slot] = 0;
+        else if (ops[i].kind == HG_OP_TOUCHED && made[slot] && found < r->touched_capacity)
+            touched[found++] = (struct touched){made[slot] - 1, ops[i].size};
+    }
+    return found;
+}
+
+enum hg_status hg_trace_reader_look_ahead(hg_trace_reader *r) {
+    const size_t slot_count = r->totals.slot_count;
+    const hg_op *ops;
+    size_t count, found = 0;
+    uint64_t first;
+    if (!r->has_totals || !r->can_seek || r->status != HG_OK ||
+        r->totals.kind_count[HG_OP_TOUCHED] == 0 || slot_count > HG_TRACE_SLOTS_MAX)
+        return HG_OK;
+    r->touched_capacity = r->totals.kind_count[HG_OP_TOUCHED];
+    if (r->touched_capacity > r->totals.operation_count) /* the totals lie: next says so */
+        return HG_OK;
+    uint64_t *const made = map_zeroed(slot_count * sizeof *made);
+    struct touched *const touched = map_zeroed(r->touched_capacity * sizeof *touched);
+    if (made && touched) {
+        while (hg_trace_reader_next(r, &ops, &count, &first) == HG_OK)
+            found = find_touched(r, touched, found, made, ops, count, first);
+        qsort(touched, found, sizeof *touched, by_index);
+    }
+    if (made)
+        munmap(made, slot_count * sizeof *made);
+    if (!made || !touched)
+        return fail(r, HG_ERR_MEMORY, 0, "out of memory for the blocks touched in part");
+    r->touched = touched;
+    r->touched_count = found;
+    r->next_index = 0;
+    r->seen = (struct hg_trace_totals){0};
+    r->why[0] = '\0';
+    r->status = HG_OK;
+    return r->status = go_to(r, r->first_block);
+}
+
+/* ---- seeking ---- */
+
 /* Where to begin walking to operation `index`: the last listed block that is not past it. */
 static enum hg_status look_up(hg_trace_reader *r, uint64_t index, uint64_t *offset) {
     enum hg_status status = go_to(r, r->index_offset);
@@ -709,6 +800,7 @@ enum hg_status hg_trace_reader_seek(hg_trace_reader *r, uint64_t index) {
     if (!r->index_offset || index >= r->totals.operation_count)
         return HG_ERR_USAGE;
     r->was_sought = true;
+    r->touched_at = r->touched_count; /* what comes is not marked */
     r->pending = 0;
     r->status = HG_OK;
     r->why[0] = '\0';

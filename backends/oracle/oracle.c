@@ -151,6 +151,14 @@ static bool needs_block(const hg_op *op) {
            (op->kind == HG_OP_REALLOC && op->size == 0);
 }
 
+/* Where memory is granted untouched (MAP_NORESERVE), a block of terabytes is nothing special; one that moves is copied,
+ * and so takes all memory there is: no fault of the allocator. */
+static bool copies_a_giant(const struct hg__block *block, const hg_op *op) {
+    const uint64_t giant = UINT64_C(1) << 30, bytes = hg__op_bytes(op);
+    return hg__op_facts[op->kind & 31] & HG__OP_MOVES && block->ptr && block->size > giant &&
+           bytes > giant && bytes <= PTRDIFF_MAX;
+}
+
 enum hg_status hg_oracle_perform(hg_oracle *oracle, const hg_op *op, uint64_t op_index) {
     hg__oracle_lock(oracle);
     if (oracle->found ||
@@ -166,8 +174,9 @@ enum hg_status hg_oracle_perform(hg_oracle *oracle, const hg_op *op, uint64_t op
         return HG_ERR_MEMORY;
     }
     bool empty = !names || !oracle->blocks[op->slot].ptr;
-    bool left_out = names && empty && oracle->blocks[op->slot].refused && needs_block(op);
-    if (left_out) /* its block could not be had */
+    bool left_out = names && ((empty && oracle->blocks[op->slot].refused && needs_block(op)) ||
+                              copies_a_giant(&oracle->blocks[op->slot], op));
+    if (left_out) /* its block could not be had, or must not be moved */
         digest(oracle, op);
     else if (oracle->config.face == HG_FACE_LAYOUT)
         left_out = !hg_op_to_layout(&translated, empty) || (empty && needs_block(&translated));

@@ -54,6 +54,7 @@ static const struct {
     {"t0 NULL = xallocx(s3, 7)", {HG_OP_NATIVE_REALLOC, HG_OPF_FAILED, 0, 3, 7, 2}},
     {"t0 s3 = mi_rezalloc(s3, 7)", {HG_OP_NATIVE_REALLOC, 0, 0, 3, 7, 10}},
     {"t0 sdallocx(s3)", {HG_OP_NATIVE_FREE, 0, 0, 3, 0, 4}},
+    {"t0 touched(s7, 12288)", {HG_OP_TOUCHED, 0, 0, 7, 12288, 0}},
     {"t0 nallocx(33)", {HG_OP_NATIVE_LOOK, 0, 0, HG_SLOT_NONE, 33, 5}},
 };
 enum { LINE_COUNT = sizeof lines / sizeof lines[0] };

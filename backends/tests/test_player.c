@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "../counting.h"
+#include "../operation_facts.h"
 #include "heapgauge/generate.h"
 #include "heapgauge/player.h"
 
@@ -336,6 +337,32 @@ static void idle_threads_stay_idle(void **state) {
     free(ops);
 }
 
+/* Of a block that its program touched in part, the replay makes no more resident; by every call, on both faces. */
+static void no_more_is_touched_than_was(void **state) {
+    enum { MIB = 1 << 20, PAGE = 4096 };
+    static const hg_op made[] = {
+        {HG_OP_MALLOC, 0, 0, 0, 64 * MIB, 0},           {HG_OP_CALLOC, 0, 0, 0, 64, MIB},
+        {HG_OP_REALLOC, 0, 0, 0, 64 * MIB, 0},          {HG_OP_REALLOCARRAY, 0, 0, 0, 64, MIB},
+        {HG_OP_ALIGNED_ALLOC, 0, 0, 0, 64 * MIB, PAGE}, {HG_OP_ALLOC, 0, 0, 0, 64 * MIB, PAGE}};
+    const uint64_t touched[] = {64 * MIB, 16 * MIB, 0};
+    (void)state;
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++)
+        for (size_t t = 0; t < sizeof touched / sizeof touched[0]; t++)
+            for (int mode = HG_PLAY_SINGLE; mode <= HG_PLAY_PARALLEL; mode++) {
+                hg_op op = made[i];
+                if (touched[t] < 64 * MIB)
+                    hg__op_mark_partly(&op, touched[t]);
+                const struct hg_play_config config = {.backend = open_backend("system"),
+                                                      .mode = (enum hg_play_mode)mode,
+                                                      .touch = true};
+                struct hg_play_result result;
+                assert_int_equal(play_script(&config, &op, 1, &result), HG_OK);
+                assert_int_equal(result.operations, 1);
+                assert_int_equal(result.live_end_blocks, 1);
+                assert_in_range(result.rss_peak_bytes, touched[t], touched[t] + MIB);
+            }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(asked_equals_counted),
@@ -344,6 +371,7 @@ int main(void) {
         cmocka_unit_test(hand_over_keeps_its_order),
         cmocka_unit_test(slices_share_the_operations),
         cmocka_unit_test(idle_threads_stay_idle),
+        cmocka_unit_test(no_more_is_touched_than_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,7 +80,7 @@ static hg_op random_op(uint64_t *seed, uint32_t slot_limit) {
             op.arg = random_number(seed);
         if (op.kind == HG_OP_THREAD_START)
             op.arg %= HG_TRACE_THREADS_MAX;
-        if (op.kind >= HG_OP_NATIVE_ALLOC)
+        if (op.kind >= HG_OP_NATIVE_ALLOC && op.kind <= HG_OP_NATIVE_LOOK)
             op.arg = hg_native_arg((enum hg_native)(random_next(seed) % HG_NATIVE_COUNT),
                                    random_next(seed) % 2 ? 0 : random_next(seed) % 64,
                                    random_next(seed) % 2, (uint32_t)random_next(seed) % 3);
@@ -347,6 +347,50 @@ static void refuses_to_write_what_is_malformed(void **state) {
     assert_int_equal(hg_trace_writer_put(writer, &wait), HG_ERR_USAGE);
     assert_int_equal(hg_trace_writer_totals(writer)->operation_count, 0);
     assert_int_equal(hg_trace_writer_close(writer), HG_OK);
+}
+
+/* What was told of a block when it ended stands at the operation that made it, and nowhere else. */
+static void looking_ahead_tells_what_was_touched(void **state) {
+    const hg_op ops[] = {
+        {HG_OP_MALLOC, 0, 0, 0, 100000, 0},
+        {HG_OP_CALLOC, 0, 0, 1, 5000, 10},
+        {HG_OP_TOUCHED, 0, 0, 0, 8192, 0}, /* of the malloc */
+        {HG_OP_REALLOC, 0, 0, 0, 300000, 0},
+        {HG_OP_TOUCHED, 0, 0, 2, 4096, 0}, /* of nothing */
+        {HG_OP_ALIGNED_ALLOC, 0, 0, 2, 90000, 4096},
+        {HG_OP_TOUCHED, 0, 0, 1, 0, 0}, /* of the calloc: nothing of it */
+        {HG_OP_FREE, 0, 0, 1, 0, 0},
+        {HG_OP_MALLOC, 0, 0, 1, 70000, 0},  /* all of it */
+        {HG_OP_TOUCHED, 0, 0, 0, 12288, 0}, /* of the realloc */
+        {HG_OP_TOUCHED, 0, 0, 1, 80000, 0}, /* more than it has */
+        {HG_OP_TOUCHED, 0, 0, 2, 16384, 0},
+        {HG_OP_TOUCHED, 0, 0, 2, 16384, 0}, /* again */
+        {HG_OP_MALLOC, 0, 0, 3, 60000, 0},
+        {HG_OP_FREE, 0, 0, 3, 0, 0},
+        {HG_OP_TOUCHED, 0, 0, 3, 4096, 0}, /* too late */
+    };
+    const hg_op marked[] = {
+        {HG_OP_MALLOC, HG_OPF_PARTLY, 0, 0, 100000, 8192 << 6},
+        {HG_OP_CALLOC, HG_OPF_PARTLY, 0, 1, 50000, 0},
+        ops[2],
+        {HG_OP_REALLOC, HG_OPF_PARTLY, 0, 0, 300000, 12288 << 6},
+        ops[4],
+        {HG_OP_ALIGNED_ALLOC, HG_OPF_PARTLY, 0, 2, 90000, 16384 << 6 | 12},
+    };
+    enum { COUNT = sizeof ops / sizeof ops[0], MARKED = sizeof marked / sizeof marked[0] };
+    hg_trace_reader *reader;
+    const hg_op *block;
+    size_t count, seen = 0;
+    (void)state;
+    write_trace(trace_path, ops, COUNT, 2); /* an operation's block ends before it is told of */
+    assert_int_equal(hg_trace_reader_open(trace_path, &reader, NULL, 0), HG_OK);
+    assert_int_equal(hg_trace_reader_look_ahead(reader), HG_OK);
+    while (hg_trace_reader_next(reader, &block, &count, NULL) == HG_OK)
+        for (size_t i = 0; i < count; i++, seen++)
+            assert_true(same(&block[i], seen < MARKED ? &marked[seen] : &ops[seen]));
+    assert_int_equal(seen, COUNT);
+    assert_int_equal(hg_trace_reader_next(reader, &block, &count, NULL), HG_END);
+    hg_trace_reader_close(reader);
 }
 
 static void write_errors_are_told(void **state) {
@@ -636,6 +680,7 @@ int main(void) {
         cmocka_unit_test(pieces_make_the_same_trace),
         cmocka_unit_test(totals_and_header),
         cmocka_unit_test(refuses_to_write_what_is_malformed),
+        cmocka_unit_test(looking_ahead_tells_what_was_touched),
         cmocka_unit_test(write_errors_are_told),
         cmocka_unit_test(seeks_to_any_operation),
         cmocka_unit_test(reads_from_a_pipe),

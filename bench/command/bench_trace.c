@@ -15,7 +15,7 @@ struct traced {
 
 /* False: the benchmark was ended with a message. */
 static bool play_once(hg_state *state, const struct traced *traced, struct hg_play_result *result) {
-    struct hg_session_options stream = {.command = "bench", .trace = traced->path};
+    struct hg_session_options stream = {.command = "bench", .trace = traced->path, .touch = true};
     struct hg_session session;
     if (hg_session_open(&stream, &session) != HG_EXIT_OK) {
         hg_skip_with_error(state, "%s can't be played", traced->path);

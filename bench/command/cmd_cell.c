@@ -78,7 +78,7 @@ static void pin(const struct cell *cell, struct measured *measured) {
 /* ---- a trace ---- */
 
 static int play_trace(const struct cell *cell, struct measured *measured) {
-    struct hg_session_options stream = {.command = "cell", .trace = cell->workload};
+    struct hg_session_options stream = {.command = "cell", .trace = cell->workload, .touch = true};
     struct hg_session session;
     if (hg_session_open(&stream, &session) != HG_EXIT_OK)
         return HG_EXIT_USAGE;
@@ -193,6 +193,7 @@ static int run_benchmark(const struct cell *cell, struct measured *measured) {
     struct hg_lockstep_entry turns = cell->turns;
     if (turns.shared)
         hg_benchmark_set_slices(hg_lockstep_slices(turns.shared), hg_lockstep_between, &turns);
+    hg_rss_settle_files();
     hg_rss_peak_reset();
     measured->rss_baseline = hg_rss_bytes();
     uint64_t faults = hg_minor_faults();

@@ -114,7 +114,7 @@ int hg_cmd_replay(int argc, char **argv) {
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    struct replay replay = {.stream = {.command = "replay"},
+    struct replay replay = {.stream = {.command = "replay", .touch = true},
                             .play = {.mode = HG_PLAY_PARALLEL, .touch = true, .trace_clock = true},
                             .limits = {.timeout_s = 600}};
     const char *backends = "system";
@@ -136,7 +136,7 @@ int hg_cmd_replay(int argc, char **argv) {
             replay.play.mode = HG_PLAY_TURNS;
             break;
         case NO_TOUCH:
-            replay.play.touch = false;
+            replay.play.touch = replay.stream.touch = false;
             break;
         case CLOCK:
             replay.play.trace_clock = strcmp(optarg, "trace") == 0;

@@ -77,6 +77,7 @@ struct hg_session_options {
     const char *command; /* for messages */
     const char *trace;   /* path; NULL: a seeded stream */
     bool cut_ok;         /* play what there is of a cut trace */
+    bool touch;          /* blocks are to be touched as far as the recorded program touched them */
     uint64_t seed, operations, live_blocks, size_max;
     unsigned threads;
     bool layout_stream, hostile, environment;

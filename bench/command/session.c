@@ -28,6 +28,11 @@ static int open_trace(const struct hg_session_options *options, struct hg_sessio
                               "%s was cut: it has no end; --cut-ok plays what there is",
                               options->trace);
     }
+    if (options->touch && hg_trace_reader_look_ahead(session->reader) != HG_OK) {
+        hg_usage_error(options->command, "%s", hg_trace_reader_why(session->reader));
+        hg_session_close(session);
+        return HG_EXIT_USAGE;
+    }
     hg_trace_reader_settle(session->reader);
     session->source = (struct hg_source){
         .next = next_of_trace,

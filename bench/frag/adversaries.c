@@ -22,6 +22,7 @@ struct table {
  */
 static struct table begin(struct hg_frag_heap *heap, size_t capacity) {
     struct table table = {0, capacity, hg_workload_map(capacity * sizeof *table.blocks)};
+    hg_rss_settle_files();
     heap->result->baseline_bytes = hg_rss_bytes();
     return table;
 }

@@ -306,6 +306,11 @@ static void take_event(struct hg_image_view *v, uint32_t thread, const struct ev
         ring->is_reallocating = true;
         ring->slot_in_flight = hg_slots_remove(&v->slots, e->address);
         break;
+    case HG_EVENT_TOUCHED:
+        op.slot = hg_slots_find(&v->slots, e->address);
+        if (op.slot != HG_SLOT_NONE) /* else of a block from before */
+            put_plain(v, HG_OP_TOUCHED, thread, op.slot, e->size, 0);
+        break;
     case HG_EVENT_COUNT:
         ring->count_ahead = e->size;
         break;

@@ -146,11 +146,29 @@ static size_t first_usable(void *block) {
 
 enum liveness { UNKNOWN = 0, ON, OFF };
 
-/* Lies on a page that the kernel wipes in the child of a fork, whichever call made it: a child
- * finds UNKNOWN and an open lock, and starts anew. */
+enum {
+    LARGE_BYTES = 8192,  /* of blocks from here on it is asked how much was touched */
+    LARGE_SKIPS_MAX = 7, /* blocks of a size not looked at after some that were touched whole */
+    LARGE_BUCKETS = 4096,
+    LARGE_WAYS = 8,
+    PAGE_BYTES = 4096,
+    PAGES_AT_ONCE = 512
+};
+
+/* A live large block. */
+struct large {
+    uintptr_t address;
+    size_t size; /* 0: none */
+};
+
+/* Lies on pages that the kernel wipes in the child of a fork, whichever call made it: a child
+ * finds UNKNOWN, open locks and no blocks, and starts anew. */
 struct local {
-    _Atomic uint32_t liveness; /* enum liveness */
-    _Atomic uint32_t lock;     /* taking a ring, attaching */
+    _Atomic uint32_t liveness;   /* enum liveness */
+    _Atomic uint32_t lock;       /* taking a ring, attaching */
+    _Atomic uint32_t large_lock; /* the two below; `used` is read without */
+    _Atomic uint8_t used[LARGE_BUCKETS];
+    struct large large[LARGE_BUCKETS][LARGE_WAYS]; /* one that finds no room is not followed */
 };
 static struct local not_yet;
 static struct local *local = &not_yet;
@@ -344,13 +362,12 @@ static struct hg_image *create_image(int32_t forked_from) {
 }
 
 static struct local *map_local(void) {
-    const size_t page_size = 4096;
-    void *const page =
-        mmap(NULL, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED)
+    void *const pages =
+        mmap(NULL, sizeof *local, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED)
         return NULL;
-    madvise(page, page_size, MADV_WIPEONFORK);
-    return page;
+    madvise(pages, sizeof *local, MADV_WIPEONFORK);
+    return pages;
 }
 
 /* Joins the recording, or finds that there is none. In the child of a fork: anew. */
@@ -585,12 +602,145 @@ static inline void write_event(struct hg_ring *ring, unsigned kind, uint64_t add
     atomic_store_explicit(&ring->head, head + 1 + is_long, memory_order_release);
 }
 
+/* ---- large blocks: how much of them the program touched ---- */
+
+/* A program that asks for 64 KiB and uses 20 has 20 resident. Only at the block's end is it known, and only
+ * the kernel knows; so large blocks are remembered, and looked at when they end, move, or the program does. */
+
+static inline size_t bucket_of(uintptr_t address) {
+    return address / PAGE_BYTES * 0x9E3779B97F4A7C15u >> 52;
+}
+_Static_assert(LARGE_BUCKETS == 1 << (64 - 52), "a bucket for each hash");
+
+/* False in a signal handler that came in the middle of an event or of this. */
+static bool lock_large(void) {
+    if (self.depth)
+        return false;
+    self.depth = 1;
+    BARRIER();
+    while (atomic_exchange_explicit(&local->large_lock, 1, memory_order_acquire))
+        sched_yield();
+    return true;
+}
+
+static void unlock_large(void) {
+    atomic_store_explicit(&local->large_lock, 0, memory_order_release);
+    leave();
+}
+
+static COLD void add_large(const void *block, size_t size) {
+    const size_t bucket = bucket_of((uintptr_t)block);
+    if (local->liveness != ON || !lock_large())
+        return;
+    for (struct large *at = local->large[bucket]; at < local->large[bucket] + LARGE_WAYS; at++) {
+        if (at->size)
+            continue;
+        *at = (struct large){(uintptr_t)block, size};
+        local->used[bucket]++;
+        break;
+    }
+    unlock_large();
+}
+
+/* Takes a block out of its bucket (0: the bucket's first); size 0: there is none. */
+static struct large take_large(size_t bucket, uintptr_t address) {
+    struct large found = {0, 0};
+    if (!lock_large())
+        return found;
+    for (struct large *at = local->large[bucket]; at < local->large[bucket] + LARGE_WAYS; at++) {
+        if (at->size == 0 || (address && at->address != address))
+            continue;
+        found = *at;
+        at->size = 0;
+        local->used[bucket]--;
+        break;
+    }
+    unlock_large();
+    return found;
+}
+
+/* Bytes of the block from its first page on that is not resident. (Pages after it may be, from blocks that lay
+ * there before.) */
+static size_t count_untouched(struct large block) {
+    uintptr_t at = (block.address + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    const uintptr_t end = (block.address + block.size) / PAGE_BYTES * PAGE_BYTES;
+    while (at < end) {
+        unsigned char resident[PAGES_AT_ONCE];
+        const size_t pages = (end - at) / PAGE_BYTES;
+        const size_t here = pages < PAGES_AT_ONCE ? pages : PAGES_AT_ONCE;
+        if (mincore((void *)at, here * PAGE_BYTES, resident) != 0)
+            return 0;
+        for (size_t i = 0; i < here; i++)
+            if (!(resident[i] & 1))
+                return block.address + block.size - (at + i * PAGE_BYTES);
+        at += here * PAGE_BYTES;
+    }
+    return 0;
+}
+
+/* Says how much of a block was touched, unless that is nearly all of it. */
+static bool note_touched(struct large block) {
+    const int error = errno;
+    const size_t untouched = count_untouched(block);
+    const bool is_partly = untouched > block.size / 8;
+    struct hg_ring *const ring = is_partly ? enter(2) : NULL;
+    if (ring) {
+        write_event(ring, HG_EVENT_TOUCHED, block.address, block.size - untouched, 0, false);
+        leave();
+    }
+    errno = error;
+    return is_partly;
+}
+
+/* The kernel takes half a microsecond for its answer; a program that writes to all it asks for shall not pay
+ * for it each time. By the size's base-2 logarithm; threads may lose each other's counts. */
+static COLD void end_large(const void *address) {
+    static _Atomic uint8_t skips[64], skips_left[64];
+    const struct large block = take_large(bucket_of((uintptr_t)address), (uintptr_t)address);
+    if (block.size == 0)
+        return;
+    const int class = 63 - __builtin_clzll(block.size);
+    const uint8_t left = skips_left[class];
+    if (left) {
+        skips_left[class] = left - 1;
+        return;
+    }
+    const uint8_t more = 2 * skips[class] + 1;
+    skips[class] = note_touched(block) ? 0 : more < LARGE_SKIPS_MAX ? more : LARGE_SKIPS_MAX;
+    skips_left[class] = skips[class];
+}
+
+/* A block begins; is about to end. */
+static inline void watch(const void *block, size_t size) {
+    if (!LIKELY(size < LARGE_BYTES) && block)
+        add_large(block, size);
+}
+static inline void unwatch(const void *block) {
+    const size_t bucket = bucket_of((uintptr_t)block);
+    if (!LIKELY(atomic_load_explicit(&local->used[bucket], memory_order_relaxed) == 0) && block)
+        end_large(block);
+}
+
+/* The program ends: what is still live. */
+static void end_all_large(void) {
+    for (size_t bucket = 0; bucket < LARGE_BUCKETS; bucket++)
+        while (local->used[bucket]) {
+            const struct large block = take_large(bucket, 0);
+            if (block.size == 0)
+                return; /* within a signal handler */
+            note_touched(block);
+        }
+}
+
+/* ---- events, and the calls that make them ---- */
+
 static COLD void note_slowly(unsigned kind, const void *block, size_t size) {
     struct hg_ring *const ring = enter(2);
     if (ring) {
         write_event(ring, kind, (uintptr_t)block, size, 0, false);
         leave();
     }
+    watch(block, size);
 }
 
 /* What enter() asks, in a piece that calls nothing and so saves no register. */
@@ -600,7 +750,7 @@ static inline __attribute__((always_inline)) void note(unsigned kind, const void
     if (LIKELY(ring != NULL) && LIKELY(self.depth == 0) &&
         LIKELY(atomic_load_explicit(&local->liveness, memory_order_relaxed) == ON) &&
         LIKELY(!atomic_load_explicit(&control->is_paused, memory_order_relaxed)) &&
-        LIKELY(size < HG_EVENT_SIZE_ELSEWHERE)) {
+        LIKELY(size < LARGE_BYTES)) {
         self.depth = 1;
         BARRIER();
         const uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
@@ -614,12 +764,14 @@ static inline __attribute__((always_inline)) void note(unsigned kind, const void
     note_slowly(kind, block, size);
 }
 
-static inline void note_long(unsigned kind, const void *block, size_t size, uint64_t arg) {
+static inline void note_long(unsigned kind, const void *block, size_t size, uint64_t arg,
+                             size_t bytes) {
     struct hg_ring *const ring = enter(2);
     if (ring) {
         write_event(ring, kind, (uintptr_t)block, size, arg, true);
         leave();
     }
+    watch(block, bytes);
 }
 
 /* ---- the malloc family ---- */
@@ -633,13 +785,14 @@ PUBLIC void *malloc(size_t size) {
 PUBLIC void *calloc(size_t count, size_t size) {
     void *const block = real.calloc(count, size);
     if (!is_early(block))
-        note_long(HG_OP_CALLOC, block, size, count);
+        note_long(HG_OP_CALLOC, block, size, count, count * size);
     return block;
 }
 
 PUBLIC void free(void *block) {
     if (is_early(block))
         return;
+    unwatch(block);
     note(HG_OP_FREE, block, 0);
     real.free(block);
 }
@@ -657,6 +810,7 @@ static COLD void *realloc_early(void *old, size_t size) {
 static inline void *do_realloc(unsigned kind, void *old, size_t count, size_t size, size_t bytes) {
     if (!LIKELY(!is_early(old)))
         return realloc_early(old, bytes);
+    unwatch(old);
     if (old && !is_single_threaded()) {
         struct hg_ring *const ring = enter(5); /* room for the other event, too */
         if (ring) {
@@ -673,6 +827,7 @@ static inline void *do_realloc(unsigned kind, void *old, size_t count, size_t si
         write_event(ring, kind, (uintptr_t)block, size, (uintptr_t)old, true);
         leave();
     }
+    watch(block, bytes);
     return block;
 }
 
@@ -697,13 +852,13 @@ PUBLIC void *reallocarray(void *old, size_t count, size_t size) {
 
 PUBLIC void *aligned_alloc(size_t align, size_t size) {
     void *const block = real.aligned_alloc(align, size);
-    note_long(HG_OP_ALIGNED_ALLOC, block, size, align);
+    note_long(HG_OP_ALIGNED_ALLOC, block, size, align, size);
     return block;
 }
 
 PUBLIC void *memalign(size_t align, size_t size) {
     void *const block = real.memalign(align, size);
-    note_long(HG_OP_MEMALIGN, block, size, align);
+    note_long(HG_OP_MEMALIGN, block, size, align, size);
     return block;
 }
 
@@ -712,7 +867,7 @@ PUBLIC int posix_memalign(void **out, size_t align, size_t size) {
     const int status = real.posix_memalign(&block, align, size);
     if (status == 0)
         *out = block;
-    note_long(HG_OP_POSIX_MEMALIGN, status == 0 ? block : NULL, size, align);
+    note_long(HG_OP_POSIX_MEMALIGN, status == 0 ? block : NULL, size, align, size);
     return status;
 }
 
@@ -741,6 +896,7 @@ PUBLIC void free_sized(void *block, size_t size) {
     (void)size;
     if (is_early(block))
         return;
+    unwatch(block);
     note(HG_OP_FREE_SIZED, block, 0);
     real.free(block);
 }
@@ -749,6 +905,7 @@ PUBLIC void free_aligned_sized(void *block, size_t align, size_t size);
 PUBLIC void free_aligned_sized(void *block, size_t align, size_t size) {
     (void)align;
     (void)size;
+    unwatch(block);
     note(HG_OP_FREE_ALIGNED_SIZED, block, 0);
     real.free(block);
 }
@@ -833,8 +990,10 @@ __attribute__((constructor)) static void begin(void) {
 
 static void note_end(void) {
     /* A vfork child ends here, too, in its parent's memory. */
-    if (local->liveness == ON && image->pid == (int32_t)syscall(SYS_getpid))
-        atomic_store(&image->has_ended, 1);
+    if (local->liveness != ON || image->pid != (int32_t)syscall(SYS_getpid))
+        return;
+    end_all_large();
+    atomic_store(&image->has_ended, 1);
 }
 
 __attribute__((destructor)) static void end(void) {

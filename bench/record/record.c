@@ -603,7 +603,8 @@ static void print_summaries(const struct summary *s) {
 static uint64_t operations_of(const struct summary *s) {
     uint64_t count = 0;
     for (; s; s = s->next)
-        count += s->totals.operation_count - s->totals.kind_count[HG_OP_CLOCK];
+        count += s->totals.operation_count - s->totals.kind_count[HG_OP_CLOCK] -
+                 s->totals.kind_count[HG_OP_TOUCHED];
     return count;
 }
 

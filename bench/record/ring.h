@@ -45,7 +45,9 @@ enum {
 
 enum hg_event_kind {
     HG_EVENT_REALLOC_BEGIN = 64, /* address: the block that a realloc is about to give back */
-    HG_EVENT_COUNT = 65          /* size: the count of the reallocarray that follows */
+    HG_EVENT_COUNT = 65,         /* size: the count of the reallocarray that follows */
+    HG_EVENT_TOUCHED =
+        66 /* size: bytes resident of the block at the address, which is about to end */
 };
 
 struct hg_unit {

@@ -190,6 +190,7 @@ static const struct {
      "for (unsigned k = 0; k < SLOTS; k++) if (i == SLOTS || i == k) look(k)"},
     {HG_OP_FAIL_PAGES, "FAIL_PAGES", ""},
     {HG_OP_CLOCK, "CLOCK", ""},
+    {HG_OP_TOUCHED, "TOUCHED", ""},
 };
 enum { CALL_COUNT = sizeof calls / sizeof calls[0] };
 

@@ -129,6 +129,8 @@ static int replay_in_child(void *argument) {
     const struct hg_trace_totals *const totals = hg_trace_reader_totals(reader);
     if (!totals)
         return STATUS_USAGE;
+    if (hg_trace_reader_look_ahead(reader) != HG_OK)
+        return STATUS_USAGE;
     hg_trace_reader_settle(reader);
     struct hg_source source = {.next = next_of_trace,
                                .context = reader,

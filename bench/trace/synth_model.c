@@ -34,7 +34,7 @@ static bool close_story(struct fit *f, unsigned phase, unsigned index,
     struct hg_stratum *const s = &f->model->stratum[phase][index];
     uint64_t at = s->kept;
     s->count++;
-    s->operation_count += 1 + story->realloc_count +
+    s->operation_count += 1 + story->realloc_count + (story->touched != 0) +
                           (index < HG_MODEL_POINTS && story->lifetime != HG_LIFETIME_NEVER);
     if (s->kept == HG_MODEL_KEPT_MAX) {
         at = hg_random_below(&f->random, s->count);
@@ -102,6 +102,7 @@ static void resize_block(struct fit *f, struct open_story *open, const hg_op *op
     story->realloc_count++;
     story->realloc_kind = op->kind == HG_OP_LAYOUT_REALLOC ? HG_OP_LAYOUT_REALLOC : HG_OP_REALLOC;
     story->bytes_end = hg_op_bytes(op);
+    story->touched = 0;
     if (story->bytes_end > story->bytes_max)
         story->bytes_max = story->bytes_end;
     open->last_realloc = f->index;
@@ -144,6 +145,10 @@ static bool take(struct fit *f, const hg_op *op) {
     if (!make_room(f, op->slot))
         return false;
     struct open_story *const open = &f->open[op->slot];
+    if (op->kind == HG_OP_TOUCHED) {
+        open->story.touched = op->size + 1;
+        return true;
+    }
     if (hg_op_frees(op->kind)) {
         if (!open->is_live)
             return true;

@@ -31,6 +31,7 @@ enum {
 struct hg_story {
     uint64_t size, arg;            /* as in the operation that makes it */
     uint64_t bytes_max, bytes_end; /* asked for in its reallocations: the most, the last */
+    uint64_t touched;              /* bytes it touched of the last + 1 (HG_OP_TOUCHED); 0: all */
     uint64_t lifetime;             /* operations */
     uint64_t birth;                /* operation that made it */
     uint64_t realloc_span;         /* operations from the first to the last reallocation */

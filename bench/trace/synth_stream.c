@@ -22,6 +22,7 @@ struct live {
     uint32_t next; /* in its list of the wheel, or among the free slots */
     uint32_t done; /* reallocations */
     bool is_long, is_live;
+    bool is_told; /* how much of it was touched */
 };
 
 struct hg_synth {
@@ -186,6 +187,8 @@ static uint64_t next_due(const hg_synth *s, const struct live *live) {
     double after;
     if (live->done < story->realloc_count)
         after = (double)story->realloc_span * (live->done + 1) / story->realloc_count;
+    else if (story->touched && !live->is_told)
+        return s->time + 1;
     else if (story->lifetime != HG_LIFETIME_NEVER)
         after = (double)story->lifetime;
     else
@@ -221,7 +224,7 @@ static void make_block(hg_synth *s, const struct hg_story *story, bool lives_lon
         schedule(s, slot, due);
 }
 
-/* The event that is due: a reallocation or the free. */
+/* The event that is due: a reallocation, how much was touched, or the free. */
 static void follow_story(hg_synth *s, uint32_t slot, hg_op *op) {
     struct live *const live = &s->live[slot];
     const struct hg_story *const story = live->story;
@@ -229,6 +232,14 @@ static void follow_story(hg_synth *s, uint32_t slot, hg_op *op) {
         live->done++;
         *op =
             (hg_op){story->realloc_kind, 0, story->thread, slot, size_after(story, live->done), 0};
+        const uint64_t due = next_due(s, live);
+        if (due)
+            schedule(s, slot, due);
+        return;
+    }
+    if (story->touched && !live->is_told) {
+        live->is_told = true;
+        *op = (hg_op){HG_OP_TOUCHED, 0, story->thread, slot, story->touched - 1, 0};
         const uint64_t due = next_due(s, live);
         if (due)
             schedule(s, slot, due);

@@ -19,6 +19,9 @@ uint64_t hg_rss_bytes_fast(void);
 bool hg_rss_peak_reset(void);
 /* Greatest resident bytes since the reset (VmHWM). */
 uint64_t hg_rss_peak_bytes(void);
+/* Makes what is mapped of files resident, as far as it can be read, before a baseline: code reached for the first
+ * time comes 64 KiB at once, and would be taken for memory of the heap. Does nothing on kernels before 5.14. */
+void hg_rss_settle_files(void);
 /* Minor page faults so far. */
 uint64_t hg_minor_faults(void);
 

@@ -53,13 +53,17 @@ enum hg_op_kind {
     HG_OP_NATIVE_REALLOC = 26, /* new bytes                                                  */
     HG_OP_NATIVE_FREE = 27,    /* -                                                          */
     HG_OP_NATIVE_LOOK = 28,    /* bytes; names no block                                      */
-    HG_OP_KIND_COUNT = 29,
+    /* no call, but knowledge: `size` bytes of the block were resident just before it ended (or moved);  */
+    /* told of large blocks of which much was not. A replay touches no more of it                        */
+    HG_OP_TOUCHED = 29,
+    HG_OP_KIND_COUNT = 30,
 };
 
 /* Flags of an operation. */
 enum {
     HG_OPF_FAILED = 1, /* it returned NULL when it was recorded; slot is HG_SLOT_NONE unless it is a
                           reallocation, whose block then stays as it was */
+    HG_OPF_PARTLY = 2, /* never stored: set by hg_trace_reader_look_ahead, whose `arg` tells more */
 };
 
 /* "No slot": free(NULL), a failed allocation, an operation that names no block. */

@@ -115,6 +115,11 @@ const struct hg_trace_totals *hg_trace_reader_totals(const hg_trace_reader *read
 HG_WARN_UNUSED enum hg_status hg_trace_reader_next(hg_trace_reader *reader, const hg_op **ops,
                                                    size_t *count, uint64_t *first_index);
 const char *hg_trace_reader_why(const hg_trace_reader *reader);
+/* Before the first hg_trace_reader_next: makes allocations known whose block the program touched in part only
+ * (HG_OP_TOUCHED, which comes when it ends): they are handed out with HG_OPF_PARTLY, for the player. Reads the
+ * trace once, if it holds such operations and can be sought, else does nothing; what is wrong with the trace
+ * is left for next to find. Memory: 16 bytes for each such operation. HG_ERR_MEMORY, else HG_OK. */
+HG_WARN_UNUSED enum hg_status hg_trace_reader_look_ahead(hg_trace_reader *reader);
 /* Goes to the block that holds operation `index` (needs the index: a trace that was not cut). The
  * totals are no longer compared at the end. */
 HG_WARN_UNUSED enum hg_status hg_trace_reader_seek(hg_trace_reader *reader, uint64_t index);

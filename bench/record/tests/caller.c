@@ -394,9 +394,39 @@ static int opens(void) {
     return library ? dlclose(library) : 1;
 }
 
+/* MARK: a quarter touched, then freed. MARK + 1: touched whole, freed. MARK + 2: nothing touched, moved to
+ * MARK + 3: half touched, and kept. A forked child touches and frees MARK + 4, which it was born with. */
+static void touch(char *block, size_t size) {
+    for (size_t at = 0; at < size; at += 4096)
+        block[at] = 1;
+}
+
+static int large_blocks(void) {
+    char *const quarter = malloc(MARK), *const whole = malloc(MARK + 1);
+    touch(quarter, MARK / 4);
+    touch(whole, MARK + 1);
+    char *const inherited = malloc(MARK + 4);
+    const pid_t child = fork();
+    if (child == 0) {
+        touch(inherited, MARK / 2);
+        free(inherited);
+        exit(0);
+    }
+    waitpid(child, NULL, 0);
+    free(quarter);
+    char *half = malloc(MARK + 2);
+    half = realloc(half, 8 * (size_t)MARK); /* cannot stay where it is touched */
+    CHECK(half != NULL);
+    touch(half, 4 * (size_t)MARK);
+    free(whole);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     const char *const name = argc > 1 ? argv[1] : "";
     const char *const argument = argc > 2 ? argv[2] : "";
+    if (strcmp(name, "large") == 0)
+        return large_blocks();
     if (strcmp(name, "every") == 0)
         return every();
     if (strcmp(name, "failures") == 0)

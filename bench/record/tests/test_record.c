@@ -274,6 +274,47 @@ static void failures_and_errno_stay_as_they_are(void **state) {
     assert_int_equal(failed, 5);
 }
 
+/* ---- how much was touched ---- */
+
+/* Bytes told to be touched of the block made by the operation that asks for `size`; UINT64_MAX: nothing was told. */
+static uint64_t touched_of(const char *path, uint64_t size) {
+    hg_trace_reader *reader;
+    const hg_op *ops;
+    size_t count;
+    uint64_t touched = UINT64_MAX;
+    uint32_t slot = HG_SLOT_NONE;
+    assert_int_equal(hg_trace_reader_open(path, &reader, NULL, 0), HG_OK);
+    while (hg_trace_reader_next(reader, &ops, &count, NULL) == HG_OK)
+        for (size_t i = 0; i < count; i++) {
+            if (hg_op_bytes(&ops[i]) == size)
+                slot = ops[i].slot;
+            else if (ops[i].kind == HG_OP_TOUCHED && ops[i].slot == slot)
+                touched = ops[i].size;
+            else if (ops[i].slot == slot && (hg_op_frees(ops[i].kind) || hg_op_bytes(&ops[i])))
+                slot = HG_SLOT_NONE; /* it has ended */
+        }
+    hg_trace_reader_close(reader);
+    return touched;
+}
+
+static void touched_share_of_large_blocks(void **state) {
+    enum { SLACK = 2 * 4096 };
+    (void)state;
+    assert_exited(RECORD("-o", trace, "--", HG_TEST_CALLER, "large"), 0);
+    const struct checked c = check_trace(trace);
+    assert_complete(&c);
+    assert_in_range(touched_of(trace, MARK), MARK / 4, MARK / 4 + SLACK);
+    assert_int_equal(touched_of(trace, MARK + 1), UINT64_MAX);
+    assert_in_range(touched_of(trace, MARK + 2), 0, SLACK);
+    assert_in_range(touched_of(trace, 8 * (uint64_t)MARK), 4 * (uint64_t)MARK,
+                    4 * (uint64_t)MARK + SLACK); /* live at the end */
+    assert_in_range(touched_of(trace, MARK + 4), 0, SLACK);
+    /* the child says nothing of what it did not make */
+    const struct checked child = check_trace(in_folder("t.1.hgt"));
+    assert_int_equal(child.totals.kind_count[HG_OP_TOUCHED], 0);
+    assert_int_equal(child.totals.unknown_free_count, 1);
+}
+
 /* ---- against an independent count of the same run ---- */
 
 static void assert_counts_agree(const char *const *command, const char *extra_environment) {
@@ -671,6 +712,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(every_function_is_recorded),
         TEST(failures_and_errno_stay_as_they_are),
+        TEST(touched_share_of_large_blocks),
         TEST(threads_agree_with_independent_count),
         TEST(blocks_handed_over_agree),
         TEST(real_python_agrees),

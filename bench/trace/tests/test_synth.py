@@ -190,3 +190,29 @@ def test_cut_trace_is_told(model, tmp_path):
     (tmp_path / "cut.hgt").write_bytes(model.read_bytes()[:-60])
     said = heapgauge("synth", tmp_path / "cut.hgt", "-o", tmp_path / "s.hgt", status=2).stderr
     assert "cut: there is nothing to fit" in said or "ends here" in said or "byte" in said
+
+
+def test_blocks_touched_in_part_stay_so(tmp_path):
+    """Half of the large blocks were touched for a page; as many are in what is made of it."""
+    lines = []
+    for i in range(2000):
+        lines.append(f"t0 s0 = malloc({100000 if i % 4 == 0 else 40})")
+        if i % 8 == 0:
+            lines.append("t0 touched(s0, 4096)")
+        lines.append("t0 free(s0)")
+    lines.append("t0 s1 = malloc(200000)")
+    lines.append("t0 touched(s1, 8192)")  # live at the end
+    text, source, made = tmp_path / "m.txt", tmp_path / "m.hgt", tmp_path / "s.hgt"
+    text.write_text("\n".join(lines) + "\n")
+    heapgauge("show", "--parse", text, "-o", source)
+    heapgauge("synth", source, "-o", made, "--ops=20000")
+    live, large, told, pages = {}, 0, 0, set()
+    for _, result, function, arguments in operations(made):
+        if function == "malloc":
+            live[result] = int(arguments[0])
+            large += live[result] == 100000
+        elif function == "touched":
+            told += live[arguments[0]] == 100000
+            pages.add((live[arguments[0]], int(arguments[1])))
+    assert abs(told / large - 0.5) < 0.05
+    assert pages == {(100000, 4096), (200000, 8192)}
