@@ -411,7 +411,8 @@ static void emit_head(FILE *out, const hg_backend *backend, const char *name, co
     fprintf(
         out,
         "/* %s breaks %s of the contract:\n *   %s\n *\n"
-        " * Made by heapgauge reduce; needs nothing of Heapgauge. Exit status 1: the promise is broken.\n"
+        " * Made by heapgauge reduce; needs nothing of Heapgauge. Exit status 1, a death by a signal\n"
+        " * or a hang: the promise is broken.\n"
         " *   cc -O0 -fno-builtin -pthread %s -o repro -ldl\n",
         name, finding->item, finding->text, file);
     const char *library = backend->facts.path ? strrchr(backend->facts.path, '/') : NULL;
