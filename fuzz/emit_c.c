@@ -290,10 +290,14 @@ static void emit_unnamed(FILE *out, const hg_op *op) {
     }
 }
 
+static bool is_native(unsigned kind) {
+    return kind >= HG_OP_NATIVE_ALLOC && kind <= HG_OP_NATIVE_LOOK;
+}
+
 static void emit_op(struct emitter *e, const hg_op *op) {
     FILE *out = e->out;
     char align[64], bytes[40], block[24];
-    if (op->kind >= HG_OP_NATIVE_ALLOC) {
+    if (is_native(op->kind)) {
         hg_emit_native_op(out, op, op->slot == HG_SLOT_NONE ? NULL : &e->blocks[op->slot]);
     } else if (op->kind == HG_OP_FORK) {
         fprintf(out, "fork_child();");
@@ -301,7 +305,7 @@ static void emit_op(struct emitter *e, const hg_op *op) {
         fprintf(out, "for (int i = 0; i < SLOTS; i++) verify(i, s[i].usable);");
     } else if (op->kind == HG_OP_VERIFY) {
         fprintf(out, "verify(%u, s[%u].usable);", op->slot, op->slot);
-    } else if (!hg_op_has_slot(op->kind)) {
+    } else if (!hg_op_has_slot(op->kind) || op->kind == HG_OP_TOUCHED) {
         fprintf(out, "/* not in C: %s */", hg_op_kind_name(op->kind));
     } else if (op->slot == HG_SLOT_NONE) {
         emit_unnamed(out, op);
@@ -439,7 +443,7 @@ bool hg_artifact_write_c(const char *path, const hg_backend *backend, const char
             slots = ops[i].slot + 1;
         is_short |= ops[i].kind == HG_OP_FAIL_PAGES;
         layout_realloc |= ops[i].kind == HG_OP_LAYOUT_REALLOC;
-        native |= ops[i].kind >= HG_OP_NATIVE_ALLOC;
+        native |= is_native(ops[i].kind);
     }
     struct emitter emitter = {out, calloc(slots, sizeof *emitter.blocks)};
     if (!emitter.blocks) {

@@ -124,7 +124,7 @@ static bool stream_allows(const hg_oracle *oracle, const hg_op *op) {
         return op->kind != HG_OP_LAYOUT_REALLOC && op->kind != HG_OP_DEALLOC;
     bool wants_layout = op->kind == HG_OP_LAYOUT_REALLOC || op->kind == HG_OP_DEALLOC;
     bool wants_libc = op->kind <= HG_OP_FREE_ALIGNED_SIZED;
-    if (op->kind >= HG_OP_NATIVE_ALLOC)
+    if (hg__op_is_native(op->kind))
         return true; /* its own rules: hg__native_may_use */
     return !(wants_layout && block->face != HG__FACE_LAYOUT) &&
            !(wants_libc && block->face != HG__FACE_LIBC);
@@ -132,7 +132,7 @@ static bool stream_allows(const hg_oracle *oracle, const hg_op *op) {
 
 static bool perform(hg_oracle *oracle, const hg_op *op) {
     const unsigned facts = hg__op_facts[op->kind & 31];
-    if (op->kind >= HG_OP_NATIVE_ALLOC)
+    if (hg__op_is_native(op->kind))
         return hg__oracle_native(oracle, op);
     if (facts & HG__OP_MAKES)
         return hg__oracle_allocate(oracle, op);

@@ -164,6 +164,7 @@ static void giants_are_not_moved(void **state) {
     const hg_op ops[] = {{.kind = HG_OP_MALLOC, .slot = 0, .size = 3 * (uint64_t)GIB},
                          {.kind = HG_OP_REALLOC, .slot = 0, .size = 5 * (uint64_t)GIB},
                          {.kind = HG_OP_MALLOC, .slot = 1, .size = 100},
+                         {.kind = HG_OP_TOUCHED, .slot = 1, .size = 4}, /* no call */
                          {.kind = HG_OP_REALLOC, .slot = 1, .size = 1000}};
     const hg_backend *backend;
     char why[300];
@@ -178,6 +179,7 @@ static void giants_are_not_moved(void **state) {
         print_message("skipped: no room for 3 GiB\n");
     else
         assert_int_equal(counts->performed[HG_OP_REALLOC], 1);
+    assert_int_equal(counts->unsupported, 0);
     assert_int_equal(hg_oracle_finish(oracle, 0), HG_OK);
     hg_oracle_destroy(oracle);
 }
