@@ -120,43 +120,27 @@ static uint64_t pages_of(size_t offset, size_t size) {
     return upto & ~(((uint64_t)1 << first) - 1);
 }
 
-/* `count` ones from bit `first` on; together at most 64, count at least 1. */
-static uint64_t ones(size_t first, size_t count) {
-    return ~(uint64_t)0 >> (64 - count) << first;
-}
-
 /* Moves up to `want` lowest free slots of slab `g` to out[want-1], out[want-2], ...; unless `fresh`, only
- * those before the first that has a page not resident. Neighbours go together. */
+ * those before the first that has a page not resident. */
 static size_t slab_take(struct hg__heap *heap, size_t g, void **out, size_t want, bool fresh) {
     struct hg__run *slab = hg__run(heap->arena, g);
     size_t size = heap->geometry[slab->class].size, got = 0;
     char *base = hg__address(heap->arena, g);
-    for (size_t word = 0; got < want && word * 64 < slab->slot_count;) {
-        if (!slab->free[word]) {
-            word++;
-            continue;
-        }
-        size_t bit = (size_t)__builtin_ctzll(slab->free[word]), slot = word * 64 + bit;
-        uint64_t taken = ~(slab->free[word] >> bit);
-        size_t count = taken ? (size_t)__builtin_ctzll(taken) : 64;
-        count = count < want - got ? count : want - got;
-        if (slab->holes) {
-            uint64_t pages = pages_of(slot * size, count * size);
-            if (!fresh && (slab->holes & pages)) {
-                count = 1;
-                pages = pages_of(slot * size, size);
-                if (slab->holes & pages)
+    for (size_t word = 0; got < want && word * 64 < slab->slot_count; word++)
+        while (slab->free[word] && got < want) {
+            size_t slot = word * 64 + (size_t)__builtin_ctzll(slab->free[word]);
+            if (slab->holes) {
+                uint64_t pages = pages_of(slot * size, size);
+                if (!fresh && (slab->holes & pages)) {
+                    word = slab->slot_count;
                     break;
+                }
+                slab->holes &= ~pages;
             }
-            slab->holes &= ~pages;
+            slab->free[word] &= slab->free[word] - 1;
+            out[want - ++got] = base + slot * size;
+            hg__harden_leave(heap->arena, base + slot * size, size);
         }
-        slab->free[word] &= ~ones(bit, count);
-        char *p = base + slot * size;
-        for (size_t i = 0; i < count; i++, p += size) {
-            out[want - ++got] = p;
-            hg__harden_leave(heap->arena, p, size);
-        }
-    }
     if (got && slab->free_count == slab->slot_count)
         heap->classes[slab->class].idle_count--;
     slab->free_count = (uint16_t)(slab->free_count - got);
@@ -191,25 +175,15 @@ static size_t slab_put(struct hg__heap *heap, struct hg__run *slab, void **slots
     struct hg__heap_class *of = &heap->classes[slab->class];
     const struct hg__geometry *geo = &heap->geometry[slab->class];
     const char *base = hg__address(heap->arena, slab->head);
-    size_t span = (size_t)slab->length << heap->arena->shift, done, n;
-    for (done = 0; done < count; done += n) {
-        size_t offset = (size_t)((char *)slots[done] - base), slot = slot_of(geo, offset),
-               bit = slot % 64;
+    size_t span = (size_t)slab->length << heap->arena->shift, done;
+    for (done = 0; done < count; done++) {
+        size_t offset = (size_t)((char *)slots[done] - base), slot = slot_of(geo, offset);
+        uint64_t bit = (uint64_t)1 << slot % 64;
         if (offset >= span)
             break;
-        uint64_t mask = (uint64_t)1 << bit;
-        /* Neighbours that follow downwards: what was allocated in a row is often freed in reverse. */
-        for (n = 1; n <= bit && done + n < count &&
-                    (char *)slots[done + n] == (char *)slots[done] - n * geo->size;
-             n++)
-            mask |= mask >> 1;
-        if (HG_UNLIKELY(slot >= slab->slot_count || (slab->free[slot / 64] & mask))) {
-            n = 1;
-            mask = (uint64_t)1 << bit;
-            if (slot >= slab->slot_count || (slab->free[slot / 64] & mask))
-                hg__die("double free of", slots[done], "the slot is already free");
-        }
-        slab->free[slot / 64] |= mask;
+        if (HG_UNLIKELY(slot >= slab->slot_count || (slab->free[slot / 64] & bit)))
+            hg__die("double free of", slots[done], "the slot is already free");
+        slab->free[slot / 64] |= bit;
     }
     if (slab->free_count == 0)
         link_partial(heap, slab->head);
