@@ -69,7 +69,7 @@ def table(model, kind=None):
              "the last column is the baseline against itself):", "",
              aligned(["workload", *backends, "noise"], time_rows, ["workload"])]
     if memory_rows:
-        parts += ["Resident over requested bytes when most was live (1 would be perfect):", "",
+        parts += ["Resident over requested bytes when most was live (less than 1: not all of it was touched):", "",
                   aligned(["workload", base, *backends], memory_rows, ["workload"])]
     parts.append(f"{where}; {versions}. All of it: [results/{model['name']}](results/{model['name']}/table.md), "
                  f"[the page](results/{model['name']}/report.html).\n")

@@ -250,7 +250,7 @@ def footprint(model):
     axes.set_yticks(range(len(shown)), [short(name) for name in shown])
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_xlim(left=min(1.0, axes.get_xlim()[0]))
-    axes.set_xlabel("resident / requested bytes when most was live (1 would be perfect)")
+    axes.set_xlabel("resident / requested bytes when most was live (below 1: not all was touched)")
     legend(figure, model, names)
     return figure
 
