@@ -212,6 +212,28 @@ static void test_missed(void **state) {
     hg__arena_close(&a);
 }
 
+/* Memory of which five eighths come and go is not purged; when an eighth is left the rest is, at once. */
+static void test_saw_tooth(void **state) {
+    (void)state;
+    enum { RUNS = 256, KEPT = 96, LEFT = 32, LENGTH = 16 }; /* 64 MiB in all */
+    static struct hg__arena a;
+    static size_t runs[RUNS];
+    assert_true(hg__arena_open(&a, (size_t)1 << 28, 0));
+    bool zeroed;
+    for (int cycle = 0; cycle < 10; cycle++) {
+        for (size_t i = cycle ? KEPT : 0; i < RUNS; i++)
+            assert_true((runs[i] = hg__arena_take(&a, LENGTH, 1, HG__SLAB, &zeroed)) != 0);
+        for (size_t i = KEPT; i < RUNS; i++)
+            hg__arena_give(&a, runs[i]);
+        assert_int_equal(a.purged_size, 0);
+    }
+    for (size_t i = LEFT; i < KEPT; i++)
+        hg__arena_give(&a, runs[i]);
+    assert_in_range(a.dirty, 1, 4 * LEFT * LENGTH);
+    assert_true(a.purged_size > 0);
+    hg__arena_close(&a);
+}
+
 /* ---- validators ---- */
 
 /* An instance with every kind of run: a slab of 64-byte slots, a large block between free ones. */
@@ -485,6 +507,7 @@ int main(void) {
         cmocka_unit_test(test_holes),
         cmocka_unit_test(test_left_out),
         cmocka_unit_test(test_missed),
+        cmocka_unit_test(test_saw_tooth),
         cmocka_unit_test(test_validators),
         cmocka_unit_test(test_threads_come_and_go),
         cmocka_unit_test(test_one_heap),
