@@ -12,7 +12,7 @@ enum {
     RETAIN_MIN_SIZE = 1 << 20,   /* dirty bytes always allowed */
     RETAIN_EXTRA_MAX = 64 << 20, /* dirty bytes allowed to a program that keeps missing them */
     COMMIT_STEP_SIZE = 4 << 20,
-    RETAIN_FLOOD = 3, /* times what is used: more dirty memory than that goes at once */
+    RETAIN_FLOOD = 2, /* times what is used: more dirty memory than that goes at once */
     RETAIN_SPAN_MS = 1000,
     RETAIN_SHARE = 8,        /* one of so many granules that were missed is kept the next time */
     DIRTY_SPAN_MS = 1000,    /* dirty memory not needed for so long may go */
@@ -377,7 +377,7 @@ size_t hg__arena_take(struct hg__arena *a, size_t length, size_t align, enum hg_
 }
 
 /* Dirty memory up to an eighth of what is used may wait for its next use, and more for as long as
- * it is used again: only what was never needed during DIRTY_SPAN_MS goes. When three quarters of the
+ * it is used again: only what was never needed during DIRTY_SPAN_MS goes. When two thirds of the
  * memory are free at once (half are after many a garbage collection, and wanted again) all goes but
  * that eighth, for without a thread of our own there may be no later call. A program that takes memory
  * soon after it was purged is allowed more. */

@@ -53,6 +53,12 @@ static inline void hg__lock(struct hg__lock *lock) {
         hg__lock_wait(lock);
 }
 
+static inline bool hg__try_lock(struct hg__lock *lock) {
+    uint32_t expected = 0;
+    return __atomic_compare_exchange_n(&lock->state, &expected, 1, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
+}
+
 /* Is it held at this moment? */
 static inline bool hg__is_locked(const struct hg__lock *lock) {
     return __atomic_load_n(&lock->state, __ATOMIC_RELAXED) != 0;

@@ -12,6 +12,7 @@ enum {
     BIN_COUNT_MIN = 16,
     BIN_COUNT_START = 2, /* at first, and after the cache was emptied */
     OUTBOX_COUNT = 128,
+    DEPOT_SIZE_MIN = 256,
     LEND_SPAN = 4,  /* classes above one that may lend to it */
     LENT_MAX = 8,   /* in a row */
     LENT_SLABS = 8, /* a class of more slabs than these has uses for another one */
@@ -31,7 +32,9 @@ static struct hg__lock registry_lock; /* guards the four below */
 static struct hg__cache *all_caches;
 static struct hg__cache *idle_caches;
 static unsigned next_heap;
-static bool started; /* atomic */
+static bool started;            /* atomic */
+static struct hg__cache *depot; /* atomic; made when first needed */
+static struct hg__lock depot_locks[HG_CLASS_COUNT];
 static pthread_key_t exit_key;
 static bool exit_key_made;
 
@@ -130,22 +133,24 @@ bool hg__cache_start(void) {
     return done;
 }
 
-/* All bins to the heaps, and limits back to the start. */
+/* A bin's slots to the heaps. */
+static void bin_flush(struct hg__cache *cache, unsigned class) {
+    struct hg__bin *bin = &cache->bins[class];
+    void **bottom = bin_bottom(cache, class);
+    size_t count = (size_t)(bin->top - bottom);
+    __atomic_store_n(&bin->top, bottom, __ATOMIC_RELAXED);
+    hg__heap_put(main_heaps, bottom, count, class == HG__OUTBOX ? 0 : class);
+}
+
+/* All bins, and limits back to the start. */
 static void flush(struct hg__cache *cache) {
     for (unsigned class = 1; class < HG__BIN_COUNT; class ++) {
         struct hg__bin *bin = &cache->bins[class];
         void **bottom = bin_bottom(cache, class);
-        size_t count = (size_t)(bin->top - bottom);
-        __atomic_store_n(&bin->top, bottom, __ATOMIC_RELAXED);
-        hg__heap_put(main_heaps, bottom, count, class == HG__OUTBOX ? 0 : class);
+        bin_flush(cache, class);
         if (class != HG__OUTBOX && bin->limit - bottom > BIN_COUNT_START)
             bin->limit = bottom + BIN_COUNT_START;
     }
-}
-
-void hg__cache_flush(void) {
-    if (hg__thread != &boot && hg__thread != &dead)
-        flush(hg__thread);
 }
 
 static void thread_exit(void *value) {
@@ -187,6 +192,76 @@ static struct hg__cache *cache_make(void) {
     all_caches = cache;
     return cache;
 }
+
+/* ---- the depot ---- */
+
+static struct hg__cache *depot_make(void) {
+    hg__lock(&registry_lock);
+    struct hg__cache *made = depot ? depot : cache_make();
+    for (unsigned class = 1; made && made != depot && class < HG_CLASS_COUNT; class ++)
+        made->bins[class].limit = bin_bottom(made, class) + capacity(class);
+    __atomic_store_n(&depot, made, __ATOMIC_RELEASE);
+    hg__unlock(&registry_lock);
+    return made;
+}
+
+static bool bin_is_empty(struct hg__cache *cache, unsigned class) {
+    return __atomic_load_n(&cache->bins[class].top, __ATOMIC_RELAXED) == bin_bottom(cache, class);
+}
+
+static size_t depot_count(unsigned class) {
+    struct hg__cache *in = __atomic_load_n(&depot, __ATOMIC_ACQUIRE);
+    return in ? (size_t)(__atomic_load_n(&in->bins[class].top, __ATOMIC_RELAXED) -
+                         bin_bottom(in, class))
+              : 0;
+}
+
+/* Leaves a batch there; false iff it does not fit. */
+static bool depot_put(unsigned class, void **slots, size_t count) {
+    if (hg__class_size(class) < DEPOT_SIZE_MIN)
+        return false;
+    struct hg__cache *to = __atomic_load_n(&depot, __ATOMIC_ACQUIRE);
+    if ((!to && !(to = depot_make())) || !hg__try_lock(&depot_locks[class]))
+        return false;
+    struct hg__bin *bin = &to->bins[class];
+    bool fits = count <= (size_t)(bin->limit - bin->top);
+    if (fits) {
+        memcpy((void *)bin->top, (void *)slots, count * sizeof *slots);
+        __atomic_store_n(&bin->top, bin->top + count, __ATOMIC_RELAXED);
+    }
+    hg__unlock(&depot_locks[class]);
+    return fits;
+}
+
+/* Moves up to `want` slots from there to `out`. Returns how many. */
+static size_t depot_take(unsigned class, void **out, size_t want) {
+    struct hg__cache *from = __atomic_load_n(&depot, __ATOMIC_ACQUIRE);
+    if (!from || bin_is_empty(from, class) || !hg__try_lock(&depot_locks[class]))
+        return 0;
+    struct hg__bin *bin = &from->bins[class];
+    size_t count = (size_t)(bin->top - bin_bottom(from, class)), got = want < count ? want : count;
+    __atomic_store_n(&bin->top, bin->top - got, __ATOMIC_RELAXED);
+    memcpy((void *)out, (void *)bin->top, got * sizeof *out);
+    hg__unlock(&depot_locks[class]);
+    return got;
+}
+
+static void depot_flush(unsigned class) {
+    struct hg__cache *from = __atomic_load_n(&depot, __ATOMIC_ACQUIRE);
+    if (!from || bin_is_empty(from, class) || !hg__try_lock(&depot_locks[class]))
+        return;
+    bin_flush(from, class);
+    hg__unlock(&depot_locks[class]);
+}
+
+void hg__cache_flush(void) {
+    if (hg__thread != &boot && hg__thread != &dead)
+        flush(hg__thread);
+    for (unsigned class = 1; class < HG_CLASS_COUNT; class ++)
+        depot_flush(class);
+}
+
+/* ---- life of a thread's cache, continued ---- */
 
 /* pthread calls that may allocate, hence with no lock held and the cache in place. */
 static void register_exit(struct hg__cache *cache) {
@@ -307,7 +382,9 @@ void *hg__cache_refill(unsigned class) {
     void **bottom = bin_bottom(cache, class);
     size_t want = (size_t)(cache->bins[class].limit - bottom + 1) / 2;
     struct hg__heap *heap = heap_for(cache, class);
-    size_t got = hg__heap_take(heap, class, bottom, want, false);
+    size_t got = depot_take(class, bottom, want);
+    if (got == 0)
+        got = hg__heap_take(heap, class, bottom, want, false);
     if (got == 0) {
         if ((p = lend(cache, heap, class)))
             return p;
@@ -319,7 +396,6 @@ void *hg__cache_refill(unsigned class) {
             return take_anywhere(class);
     }
     grow_limit(cache, class);
-    cache->draining[class] = false;
     __atomic_store_n(&cache->bins[class].top, bottom + got - 1, __ATOMIC_RELAXED);
     return bottom[got - 1];
 }
@@ -333,8 +409,9 @@ void hg__cache_overflow(unsigned class, void *p) {
         struct hg__bin *bin = &cache->bins[class];
         void **bottom = bin_bottom(cache, class);
         size_t count = (size_t)(bin->top - bottom), most = capacity(class);
-        bool draining =
-            cache->draining[class] || __atomic_load_n(&hg__main.arena.draining, __ATOMIC_RELAXED);
+        bool drained = class != HG__OUTBOX && hg__heap_is_drained(heap_for(cache, class), class,
+                                                                  count + depot_count(class));
+        bool draining = drained || __atomic_load_n(&hg__main.arena.draining, __ATOMIC_RELAXED);
         if (count < most && !draining) {
             grow_limit(cache, class);
         } else {
@@ -343,15 +420,13 @@ void hg__cache_overflow(unsigned class, void *p) {
             size_t flushed = all ? count : (count + 1) / 2;
             /* A fork between here and the end must not find slots both here and in their slabs. */
             __atomic_store_n(&bin->top, bottom, __ATOMIC_RELAXED);
-            bool drained =
+            if (all || !depot_put(class, bottom, flushed))
                 hg__heap_put(main_heaps, bottom, flushed, class == HG__OUTBOX ? 0 : class);
             memmove(bottom, bottom + flushed, (count - flushed) * sizeof *bottom);
             if (drained) {
-                hg__heap_put(main_heaps, bottom, count - flushed, class);
-                flushed = count;
+                depot_flush(class);
                 bin->limit = bottom + BIN_COUNT_START;
             }
-            cache->draining[class] = drained;
             __atomic_store_n(&bin->top, bottom + (count - flushed), __ATOMIC_RELAXED);
         }
         hg__cache_push(cache, class, p);

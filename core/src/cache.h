@@ -29,7 +29,6 @@ struct hg__cache {
     struct hg__bin bins[HG__BIN_COUNT];
     uint32_t foreign; /* of a map entry, all bits but those that say: of this thread's heap */
     uint16_t bin_of_step[HG__FAST_STEPS]; /* offset of the bin for a size, in steps */
-    bool draining[HG__BIN_COUNT];         /* the bin is kept short: see hg__heap_put */
     uint8_t lent[HG_CLASS_COUNT];         /* slots in a row that larger classes lent: see lend */
     struct hg__heap *heap;
     struct hg__heap *shared_heap; /* for classes from HG__SHARED_SIZE_MIN up: see heap_for */

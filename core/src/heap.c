@@ -5,7 +5,7 @@
 #include "harden.h"
 #include "os.h"
 
-enum { PICK_MAX = 4, DRAINED_MIN = 16 };
+enum { PICK_MAX = 4, DRAINED_MIN = 8 };
 
 void hg__geometry_init(struct hg__geometry table[HG_CLASS_COUNT], unsigned granule_shift) {
     for (unsigned class = 1; class < HG_CLASS_COUNT; class ++) {
@@ -53,6 +53,10 @@ static void unlink_partial(struct hg__heap *heap, size_t g) {
         heap->classes[slab->class].partial = slab->next;
 }
 
+static void add_free(struct hg__heap_class *of, size_t count) {
+    __atomic_store_n(&of->free_count, of->free_count + count, __ATOMIC_RELAXED);
+}
+
 /* A new slab of `class`, all free, first in its list. Returns 0 iff there is no memory. */
 static size_t slab_make(struct hg__heap *heap, unsigned class) {
     const struct hg__geometry *geo = &heap->geometry[class];
@@ -78,7 +82,7 @@ static size_t slab_make(struct hg__heap *heap, unsigned class) {
     link_partial(heap, g);
     __atomic_store_n(&heap->classes[class].slab_count, hg__heap_slabs(heap, class) + 1,
                      __ATOMIC_RELAXED);
-    heap->classes[class].free_count += geo->slot_count;
+    add_free(&heap->classes[class], geo->slot_count);
     heap->classes[class].idle_count++;
     return g;
 }
@@ -88,7 +92,7 @@ static void slab_release(struct hg__heap *heap, size_t g) {
     struct hg__heap_class *of = &heap->classes[slab->class];
     unlink_partial(heap, g);
     __atomic_store_n(&of->slab_count, of->slab_count - 1, __ATOMIC_RELAXED);
-    of->free_count -= slab->slot_count;
+    add_free(of, (size_t)0 - slab->slot_count);
     of->idle_count--;
     for (size_t i = 0; i < slab->length; i++)
         hg__map_set(heap->arena, g + i, 0);
@@ -144,7 +148,7 @@ static size_t slab_take(struct hg__heap *heap, size_t g, void **out, size_t want
     if (got && slab->free_count == slab->slot_count)
         heap->classes[slab->class].idle_count--;
     slab->free_count = (uint16_t)(slab->free_count - got);
-    heap->classes[slab->class].free_count -= got;
+    add_free(&heap->classes[slab->class], (size_t)0 - got);
     if (slab->free_count == 0)
         unlink_partial(heap, g);
     return got;
@@ -188,7 +192,7 @@ static size_t slab_put(struct hg__heap *heap, struct hg__run *slab, void **slots
     if (slab->free_count == 0)
         link_partial(heap, slab->head);
     slab->free_count = (uint16_t)(slab->free_count + done);
-    of->free_count += done;
+    add_free(of, done);
     if (slab->free_count == slab->slot_count &&
         (++of->idle_count > 1 || __atomic_load_n(&heap->arena->draining, __ATOMIC_RELAXED)))
         slab_release(heap, slab->head);
@@ -208,15 +212,15 @@ static struct hg__run *slab_of(const struct hg__arena *a, const void *p, unsigne
 }
 
 /* Are 7 of 8 slots free in many slabs? */
-static bool is_drained(const struct hg__heap *heap, unsigned class) {
-    size_t slabs = heap->classes[class].slab_count;
+bool hg__heap_is_drained(const struct hg__heap *heap, unsigned class, size_t cached) {
+    size_t slabs = hg__heap_slabs(heap, class);
+    size_t free = __atomic_load_n(&heap->classes[class].free_count, __ATOMIC_RELAXED);
     return slabs >= DRAINED_MIN &&
-           heap->classes[class].free_count >= slabs * heap->geometry[class].slot_count / 8 * 7;
+           free + cached >= slabs * heap->geometry[class].slot_count / 8 * 7;
 }
 
-bool hg__heap_put(struct hg__heap *heaps, void **slots, size_t count, unsigned class) {
+void hg__heap_put(struct hg__heap *heaps, void **slots, size_t count, unsigned class) {
     struct hg__arena *a = heaps->arena;
-    bool drained = false;
     /* One round an owner; the others' slots move to the front for the next round. */
     while (count) {
         struct hg__heap *heap = &heaps[slab_of(a, slots[0], class)->heap];
@@ -229,11 +233,9 @@ bool hg__heap_put(struct hg__heap *heaps, void **slots, size_t count, unsigned c
             else
                 slots[kept++] = slots[i++];
         }
-        drained = is_drained(heap, class);
         hg__unlock(&heap->lock);
         count = kept;
     }
-    return drained;
 }
 
 /* True iff slots first..last (beyond the end counts as free) are all free. */

@@ -9,7 +9,7 @@
  * Lowest slots first and the fullest of a few slabs, so that live data packs and the rest drains.
  * Since free slots hold nothing, whole pages of them ("holes") can be given back in mid-slab.
  *
- * Lock order everywhere: cache registry, heaps by index, arena. */
+ * Lock order everywhere: cache registry, depot (tried only), heaps by index, arena. */
 #ifndef HG__HEAP_H
 #define HG__HEAP_H
 
@@ -26,7 +26,7 @@ struct hg__geometry {
 struct hg__heap_class {
     uint32_t partial;    /* first slab with a free slot */
     uint32_t slab_count; /* including full ones; read without the lock, too */
-    uint64_t free_count; /* slots */
+    size_t free_count;   /* slots; read without the lock, too */
     uint32_t idle_count; /* slabs without a live slot, at most 1 between calls */
     bool active;         /* slots were taken since the last trim */
 };
@@ -54,9 +54,11 @@ static inline uint32_t hg__heap_slabs(const struct hg__heap *heap, unsigned clas
     return __atomic_load_n(&heap->classes[class].slab_count, __ATOMIC_RELAXED);
 }
 /* Gives slots back, each to the heap of `heaps` that owns it. `class` is the class they were cached
- * as, 0 if they may differ: a slot smaller than that is corruption, and fatal. True iff of many slabs
- * of `class` nearly all is free now: then each slot kept in a cache pins a slab of its own. */
-bool hg__heap_put(struct hg__heap *heaps, void **slots, size_t count, unsigned class);
+ * as, 0 if they may differ: a slot smaller than that is corruption, and fatal. */
+void hg__heap_put(struct hg__heap *heaps, void **slots, size_t count, unsigned class);
+/* True iff of many slabs of `class` nearly all is free, as far as can be seen without the lock: then
+ * each slot kept in a cache pins a slab of its own. */
+bool hg__heap_is_drained(const struct hg__heap *heap, unsigned class, size_t cached);
 /* Releases idle slabs, and holes: unless `all`, only those of classes of which nothing was taken
  * since the last trim, for the others will soon be wanted again. Returns the bytes of the holes. */
 size_t hg__heap_trim(struct hg__heap *heap, bool all);

@@ -497,6 +497,36 @@ static void test_remote_free(void **state) {
     assert_true(stats.live_size < 1000);
 }
 
+/* What one thread has too much of is what another one takes: it does not go through the slabs. */
+static void test_depot(void **state) {
+    (void)state;
+    enum { SIZE = 512, COUNT = 300, IN_A_CACHE = 64 };
+    unsigned class = hg__class_of(hg__needed(SIZE, 1));
+    size_t cached[HG_CLASS_COUNT] = {0}, none[HG_CLASS_COUNT] = {0};
+    const size_t *free_count = &hg__main.heaps[0].classes[class].free_count;
+    void *blocks[COUNT], *another;
+    pthread_t thread;
+    for (int i = 0; i < COUNT; i++)
+        assert_non_null(blocks[i] = hg_libc_malloc(SIZE));
+    for (int i = 0; i < COUNT; i++)
+        if (i % 3)
+            hg_libc_free(blocks[i]);
+    hg__cache_count(cached);
+    assert_true(cached[class] > IN_A_CACHE);
+    size_t before = *free_count;
+    assert_int_equal(pthread_create(&thread, NULL, alloc_one, (void *)(size_t)SIZE), 0);
+    pthread_join(thread, &another);
+    assert_int_equal(*free_count, before);
+    assert_valid(NULL);
+    hg__cache_flush();
+    hg__cache_count(none);
+    assert_int_equal(none[class], 0);
+    for (int i = 0; i < COUNT; i += 3)
+        hg_libc_free(blocks[i]);
+    hg_libc_free(another);
+    assert_valid(NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cache_validator),
@@ -511,6 +541,7 @@ int main(void) {
         cmocka_unit_test(test_validators),
         cmocka_unit_test(test_threads_come_and_go),
         cmocka_unit_test(test_one_heap),
+        cmocka_unit_test(test_depot),
         cmocka_unit_test(test_remote_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
