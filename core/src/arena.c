@@ -12,7 +12,8 @@ enum {
     RETAIN_MIN_SIZE = 1 << 20,   /* dirty bytes always allowed */
     RETAIN_EXTRA_MAX = 64 << 20, /* dirty bytes allowed to a program that keeps missing them */
     COMMIT_STEP_SIZE = 4 << 20,
-    RETAIN_FLOOD = 2, /* times what is used: more dirty memory than that goes at once */
+    HUGE_SIZE = 16 << 20, /* a run so long goes at once, unless such were missed before */
+    RETAIN_FLOOD = 2,     /* times what is used: more dirty memory than that goes at once */
     RETAIN_SPAN_MS = 1000,
     RETAIN_SHARE = 8,        /* one of so many granules that were missed is kept the next time */
     DIRTY_SPAN_MS = 1000,    /* dirty memory not needed for so long may go */
@@ -379,15 +380,18 @@ size_t hg__arena_take(struct hg__arena *a, size_t length, size_t align, enum hg_
 /* Dirty memory up to an eighth of what is used may wait for its next use, and more for as long as
  * it is used again: only what was never needed during DIRTY_SPAN_MS goes. When two thirds of the
  * memory are free at once (half are after many a garbage collection, and wanted again) all goes but
- * that eighth, for without a thread of our own there may be no later call. A program that takes memory
- * soon after it was purged is allowed more. */
-static void purge_if_due(struct hg__arena *a) {
+ * that eighth, for without a thread of our own there may be no later call; so it does when a huge run
+ * is given back, which a program may not need twice. A program that takes memory soon after it was
+ * purged is allowed more. `given`: granules just freed. */
+static void purge_if_due(struct hg__arena *a, size_t given) {
     size_t limit = a->used / 8 + ((size_t)RETAIN_MIN_SIZE >> a->shift) + a->retain_extra;
     if (!a->os || a->dirty <= limit) {
         a->over_ms = 0;
         return;
     }
-    bool flood = a->dirty > limit + RETAIN_FLOOD * a->used + ((size_t)RETAIN_MIN_SIZE >> a->shift);
+    bool flood =
+        a->dirty > limit + RETAIN_FLOOD * a->used + ((size_t)RETAIN_MIN_SIZE >> a->shift) ||
+        (given >= (size_t)HUGE_SIZE >> a->shift && given / RETAIN_SHARE > a->retain_extra);
     uint64_t now = hg__os_now_ms();
     if (!a->over_ms) {
         a->over_ms = now;
@@ -421,8 +425,9 @@ static void give(struct hg__arena *a, size_t g) {
 
 void hg__arena_give(struct hg__arena *a, size_t g) {
     hg__lock(&a->lock);
+    size_t length = hg__run(a, g)->length;
     give(a, g);
-    purge_if_due(a);
+    purge_if_due(a, length);
     hg__unlock(&a->lock);
 }
 
@@ -470,7 +475,7 @@ bool hg__arena_resize(struct hg__arena *a, size_t g, size_t length) {
         count_use(a, 0, old - length);
         a->large_granules -= old - length;
         insert_free(a, g + length, old - length, old - length);
-        purge_if_due(a);
+        purge_if_due(a, old - length);
     }
     hg__unlock(&a->lock);
     return done;

@@ -234,6 +234,26 @@ static void test_saw_tooth(void **state) {
     hg__arena_close(&a);
 }
 
+/* A huge run goes back when it is freed; if that is missed, the next time it stays. */
+static void test_huge(void **state) {
+    (void)state;
+    enum { LENGTH = 2048 }; /* 32 MiB, of twice as much in use */
+    static struct hg__arena a;
+    assert_true(hg__arena_open(&a, (size_t)1 << 28, 0));
+    bool zeroed;
+    assert_true(hg__arena_take(&a, 2 * LENGTH, 1, HG__LARGE, &zeroed) != 0);
+    uint64_t purged[3];
+    for (int i = 0; i < 3; i++) {
+        size_t g = hg__arena_take(&a, LENGTH, 1, HG__LARGE, &zeroed);
+        assert_true(g != 0);
+        hg__arena_give(&a, g);
+        purged[i] = a.purged_size;
+    }
+    assert_true(purged[0] > 0);
+    assert_int_equal(purged[2], purged[1]);
+    hg__arena_close(&a);
+}
+
 /* ---- validators ---- */
 
 /* An instance with every kind of run: a slab of 64-byte slots, a large block between free ones. */
@@ -538,6 +558,7 @@ int main(void) {
         cmocka_unit_test(test_left_out),
         cmocka_unit_test(test_missed),
         cmocka_unit_test(test_saw_tooth),
+        cmocka_unit_test(test_huge),
         cmocka_unit_test(test_validators),
         cmocka_unit_test(test_threads_come_and_go),
         cmocka_unit_test(test_one_heap),
