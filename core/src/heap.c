@@ -5,7 +5,7 @@
 #include "harden.h"
 #include "os.h"
 
-enum { PICK_MAX = 4, DRAINED_MIN = 8 };
+enum { PICK_MAX = 4, DRAINED_MIN = 8, NEIGHBOURS_MIN = 8 };
 
 void hg__geometry_init(struct hg__geometry table[HG_CLASS_COUNT], unsigned granule_shift) {
     for (unsigned class = 1; class < HG_CLASS_COUNT; class ++) {
@@ -130,6 +130,15 @@ static size_t slab_take(struct hg__heap *heap, size_t g, void **out, size_t want
     struct hg__run *slab = hg__run(heap->arena, g);
     size_t size = heap->geometry[slab->class].size, got = 0;
     char *base = hg__address(heap->arena, g);
+    if (!HG_HARDENED && slab->free_count == slab->slot_count && (fresh || !slab->holes)) {
+        /* All of it is free: no need to look at bits. */
+        size_t most = want < slab->slot_count ? want : slab->slot_count;
+        for (void **to = out + want; got < most; got++)
+            *--to = base + got * size;
+        for (size_t word = 0; word * 64 < most; word++)
+            slab->free[word] &= most - word * 64 < 64 ? ~(uint64_t)0 << (most - word * 64) : 0;
+        slab->holes &= ~pages_of(0, most * size);
+    }
     for (size_t word = 0; got < want && word * 64 < slab->slot_count; word++)
         while (slab->free[word] && got < want) {
             size_t slot = word * 64 + (size_t)__builtin_ctzll(slab->free[word]);
@@ -172,6 +181,31 @@ size_t hg__heap_take(struct hg__heap *heap, unsigned class, void **out, size_t w
     return want - left;
 }
 
+/* Sets the free bits of those at the front of slots[0 .. count) that lie side by side in the slab, `step`
+ * bytes (a slot's size, up or down) from one to the next, if they are many. Returns how many. */
+static size_t put_neighbours(struct hg__run *slab, const struct hg__geometry *geo, const char *base,
+                             void **slots, size_t count, ptrdiff_t step) {
+    size_t run = 2, span = geo->size * (size_t)slab->slot_count;
+    while (run < count && (char *)slots[run] - (char *)slots[run - 1] == step)
+        run++;
+    size_t first = (size_t)((char *)slots[0] - base),
+           last = (size_t)((char *)slots[run - 1] - base);
+    if (run < NEIGHBOURS_MIN || first >= span || last >= span)
+        return 0;
+    size_t low = slot_of(geo, first < last ? first : last), high = low + run - 1;
+    for (size_t word = low / 64; word <= high / 64; word++) {
+        uint64_t bits = ~(uint64_t)0;
+        if (word == low / 64)
+            bits <<= low % 64;
+        if (word == high / 64)
+            bits &= ~(uint64_t)0 >> (63 - high % 64);
+        if (HG_UNLIKELY(slab->free[word] & bits))
+            hg__die("double free of", slots[0], "the slot or one beside it is already free");
+        slab->free[word] |= bits;
+    }
+    return run;
+}
+
 /* Sets the free bits of those of slots[0 .. count) that come before the first one of another slab,
  * and releases the slab if that makes it the second idle one of its class, or the first while memory
  * drains. Returns how many. */
@@ -180,7 +214,11 @@ static size_t slab_put(struct hg__heap *heap, struct hg__run *slab, void **slots
     const struct hg__geometry *geo = &heap->geometry[slab->class];
     const char *base = hg__address(heap->arena, slab->head);
     size_t span = (size_t)slab->length << heap->arena->shift, done;
-    for (done = 0; done < count; done++) {
+    ptrdiff_t step = count > 1 ? (char *)slots[1] - (char *)slots[0] : 0;
+    done = step == (ptrdiff_t)geo->size || -step == (ptrdiff_t)geo->size
+               ? put_neighbours(slab, geo, base, slots, count, step)
+               : 0;
+    for (; done < count; done++) {
         size_t offset = (size_t)((char *)slots[done] - base), slot = slot_of(geo, offset);
         uint64_t bit = (uint64_t)1 << slot % 64;
         if (offset >= span)

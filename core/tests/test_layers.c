@@ -93,6 +93,44 @@ static void test_heap(void **state) {
     hg_core_destroy(core);
 }
 
+/* Batches of slots that lie side by side, in either direction, some reaching over several words of the
+ * bitmap or into the next slab; and one that is put twice. */
+static void test_neighbours(void **state) {
+    (void)state;
+    enum { COUNT = 4000 };
+    hg_core *core = hg_core_create(NULL);
+    struct hg__heap *heap = core->heaps;
+    static void *slots[COUNT], *batch[COUNT];
+    for (unsigned class = 1; class < 40; class += 3) {
+        assert_int_equal(hg__heap_take(heap, class, slots, COUNT, true), COUNT);
+        for (size_t i = 1; i < COUNT; i++)
+            assert_true(slots[i - 1] != slots[i]);
+        assert_valid(core);
+        for (size_t from = 0, length = 5; from < COUNT; from += length, length = length * 3 % 701) {
+            length = from + length < COUNT ? length : COUNT - from;
+            for (size_t i = 0; i < length; i++)
+                batch[i] = slots[length % 2 ? from + i : from + length - 1 - i];
+            hg__heap_put(heap, batch, length, class);
+            assert_valid(core);
+        }
+        assert_true(heap->classes[class].slab_count <= 1);
+        hg__heap_trim(heap, true);
+    }
+    assert_int_equal(core->arena.used, 0);
+    assert_int_equal(hg__heap_take(heap, 1, slots, 100, true), 100);
+    hg__heap_put(heap, slots + 40, 30, 1);
+    pid_t child = fork();
+    if (child == 0) {
+        close(STDERR_FILENO);
+        hg__heap_put(heap, slots + 20, 30, 1);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    hg_core_destroy(core);
+}
+
 /* Slots of pages that are not resident are taken only if asked for. */
 static void test_fresh(void **state) {
     (void)state;
@@ -552,6 +590,7 @@ int main(void) {
         cmocka_unit_test(test_cache_validator),
         cmocka_unit_test(test_arena),
         cmocka_unit_test(test_heap),
+        cmocka_unit_test(test_neighbours),
         cmocka_unit_test(test_fresh),
         cmocka_unit_test(test_lend),
         cmocka_unit_test(test_holes),
