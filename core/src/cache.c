@@ -358,14 +358,17 @@ static void *lend(struct hg__cache *cache, const struct hg__heap *heap, unsigned
     return p;
 }
 
+static struct hg__heap *heap_of(const struct hg__cache *cache, unsigned class) {
+    return hg__class_size(class) < HG__SHARED_SIZE_MIN ? cache->heap : cache->shared_heap;
+}
+
 /* The heap to take slots from. What any thread may cache comes from the first one for all threads, for
  * together they need fewer slabs, until this thread finds another one there. */
 static struct hg__heap *heap_for(struct hg__cache *cache, unsigned class) {
-    if (hg__class_size(class) < HG__SHARED_SIZE_MIN)
-        return cache->heap;
-    if (HG_UNLIKELY(hg__is_locked(&cache->shared_heap->lock)))
+    if (HG_UNLIKELY(heap_of(cache, class) == cache->shared_heap &&
+                    hg__is_locked(&cache->shared_heap->lock)))
         cache->shared_heap = cache->heap;
-    return cache->shared_heap;
+    return heap_of(cache, class);
 }
 
 void *hg__cache_refill(unsigned class) {
@@ -409,7 +412,7 @@ void hg__cache_overflow(unsigned class, void *p) {
         struct hg__bin *bin = &cache->bins[class];
         void **bottom = bin_bottom(cache, class);
         size_t count = (size_t)(bin->top - bottom), most = capacity(class);
-        bool drained = class != HG__OUTBOX && hg__heap_is_drained(heap_for(cache, class), class,
+        bool drained = class != HG__OUTBOX && hg__heap_is_drained(heap_of(cache, class), class,
                                                                   count + depot_count(class));
         bool draining = drained || __atomic_load_n(&hg__main.arena.draining, __ATOMIC_RELAXED);
         if (count < most && !draining) {
