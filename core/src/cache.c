@@ -12,10 +12,10 @@ enum {
     BIN_COUNT_MIN = 16,
     BIN_COUNT_START = 2, /* at first, and after the cache was emptied */
     OUTBOX_COUNT = 128,
-    DEPOT_SIZE_MIN = 256,
-    LEND_SPAN = 4,  /* classes above one that may lend to it */
-    LENT_MAX = 8,   /* in a row */
-    LENT_SLABS = 8, /* a class of more slabs than these has uses for another one */
+    DEPOT_SIZE_MIN = 256, /* a page where there is one thread: smaller slots are better packed */
+    LEND_SPAN = 4,        /* classes above one that may lend to it */
+    LENT_MAX = 8,         /* in a row */
+    LENT_SLABS = 8,       /* a class of more slabs than these has uses for another one */
 };
 
 static void *no_cells[2];
@@ -68,10 +68,14 @@ extern void _IO_list_resetlock(void) __attribute__((weak));
 /* A program of one thread may fork in a signal handler, even out of our own code with a lock held
  * (glibc allows it too): no other thread can hold any, and the child goes on where the parent was. */
 extern char __libc_single_threaded __attribute__((weak));
+static bool is_alone(void) {
+    return &__libc_single_threaded && __libc_single_threaded;
+}
+
 static bool fork_locked;
 
 static void fork_prepare(void) {
-    fork_locked = !&__libc_single_threaded || !__libc_single_threaded;
+    fork_locked = !is_alone();
     if (!fork_locked)
         return;
     if (_IO_list_lock && _IO_list_unlock)
@@ -218,7 +222,7 @@ static size_t depot_count(unsigned class) {
 
 /* Leaves a batch there; false iff it does not fit. */
 static bool depot_put(unsigned class, void **slots, size_t count) {
-    if (hg__class_size(class) < DEPOT_SIZE_MIN)
+    if (hg__class_size(class) < (is_alone() ? HG__PAGE : DEPOT_SIZE_MIN))
         return false;
     struct hg__cache *to = __atomic_load_n(&depot, __ATOMIC_ACQUIRE);
     if ((!to && !(to = depot_make())) || !hg__try_lock(&depot_locks[class]))
@@ -412,8 +416,9 @@ void hg__cache_overflow(unsigned class, void *p) {
         struct hg__bin *bin = &cache->bins[class];
         void **bottom = bin_bottom(cache, class);
         size_t count = (size_t)(bin->top - bottom), most = capacity(class);
-        bool drained = class != HG__OUTBOX && hg__heap_is_drained(heap_of(cache, class), class,
-                                                                  count + depot_count(class));
+        bool drained =
+            count == most && class != HG__OUTBOX &&
+            hg__heap_is_drained(heap_of(cache, class), class, count + depot_count(class));
         bool draining = drained || __atomic_load_n(&hg__main.arena.draining, __ATOMIC_RELAXED);
         if (count < most && !draining) {
             grow_limit(cache, class);

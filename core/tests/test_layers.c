@@ -561,7 +561,7 @@ static void test_remote_free(void **state) {
 /* What one thread has too much of is what another one takes: it does not go through the slabs. */
 static void test_depot(void **state) {
     (void)state;
-    enum { SIZE = 512, COUNT = 300, IN_A_CACHE = 64 };
+    enum { SIZE = 5000, COUNT = 120, IN_A_CACHE = 16 };
     unsigned class = hg__class_of(hg__needed(SIZE, 1));
     size_t cached[HG_CLASS_COUNT] = {0}, none[HG_CLASS_COUNT] = {0};
     const size_t *free_count = &hg__main.heaps[0].classes[class].free_count;
