@@ -46,17 +46,16 @@ struct hg__lock {
 HG_COLD void hg__lock_wait(struct hg__lock *lock);
 HG_COLD void hg__lock_wake(struct hg__lock *lock);
 
-static inline void hg__lock(struct hg__lock *lock) {
-    uint32_t expected = 0;
-    if (HG_OS && HG_UNLIKELY(!__atomic_compare_exchange_n(&lock->state, &expected, 1, false,
-                                                          __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
-        hg__lock_wait(lock);
-}
-
+/* Takes it without waiting; false iff it is held. */
 static inline bool hg__try_lock(struct hg__lock *lock) {
     uint32_t expected = 0;
     return __atomic_compare_exchange_n(&lock->state, &expected, 1, false, __ATOMIC_ACQUIRE,
                                        __ATOMIC_RELAXED);
+}
+
+static inline void hg__lock(struct hg__lock *lock) {
+    if (HG_OS && HG_UNLIKELY(!hg__try_lock(lock)))
+        hg__lock_wait(lock);
 }
 
 /* Is it held at this moment? */

@@ -68,6 +68,7 @@ extern void _IO_list_resetlock(void) __attribute__((weak));
 /* A program of one thread may fork in a signal handler, even out of our own code with a lock held
  * (glibc allows it too): no other thread can hold any, and the child goes on where the parent was. */
 extern char __libc_single_threaded __attribute__((weak));
+
 static bool is_alone(void) {
     return &__libc_single_threaded && __libc_single_threaded;
 }
@@ -197,7 +198,11 @@ static struct hg__cache *cache_make(void) {
     return cache;
 }
 
-/* ---- the depot ---- */
+/* ---- the depot ----
+ *
+ * A cache without a thread, where one thread leaves a batch that another will want: such slots stay out
+ * of their slabs. A lock a class, which is only tried: who finds it held goes to the heap, and so the
+ * child of a fork can do without those that nobody is left to open. */
 
 static struct hg__cache *depot_make(void) {
     hg__lock(&registry_lock);
@@ -209,10 +214,7 @@ static struct hg__cache *depot_make(void) {
     return made;
 }
 
-static bool bin_is_empty(struct hg__cache *cache, unsigned class) {
-    return __atomic_load_n(&cache->bins[class].top, __ATOMIC_RELAXED) == bin_bottom(cache, class);
-}
-
+/* How many slots are there about now. */
 static size_t depot_count(unsigned class) {
     struct hg__cache *in = __atomic_load_n(&depot, __ATOMIC_ACQUIRE);
     return in ? (size_t)(__atomic_load_n(&in->bins[class].top, __ATOMIC_RELAXED) -
@@ -239,11 +241,10 @@ static bool depot_put(unsigned class, void **slots, size_t count) {
 
 /* Moves up to `want` slots from there to `out`. Returns how many. */
 static size_t depot_take(unsigned class, void **out, size_t want) {
-    struct hg__cache *from = __atomic_load_n(&depot, __ATOMIC_ACQUIRE);
-    if (!from || bin_is_empty(from, class) || !hg__try_lock(&depot_locks[class]))
+    if (depot_count(class) == 0 || !hg__try_lock(&depot_locks[class]))
         return 0;
-    struct hg__bin *bin = &from->bins[class];
-    size_t count = (size_t)(bin->top - bin_bottom(from, class)), got = want < count ? want : count;
+    struct hg__bin *bin = &__atomic_load_n(&depot, __ATOMIC_ACQUIRE)->bins[class];
+    size_t count = depot_count(class), got = want < count ? want : count;
     __atomic_store_n(&bin->top, bin->top - got, __ATOMIC_RELAXED);
     memcpy((void *)out, (void *)bin->top, got * sizeof *out);
     hg__unlock(&depot_locks[class]);
@@ -251,10 +252,9 @@ static size_t depot_take(unsigned class, void **out, size_t want) {
 }
 
 static void depot_flush(unsigned class) {
-    struct hg__cache *from = __atomic_load_n(&depot, __ATOMIC_ACQUIRE);
-    if (!from || bin_is_empty(from, class) || !hg__try_lock(&depot_locks[class]))
+    if (depot_count(class) == 0 || !hg__try_lock(&depot_locks[class]))
         return;
-    bin_flush(from, class);
+    bin_flush(__atomic_load_n(&depot, __ATOMIC_ACQUIRE), class);
     hg__unlock(&depot_locks[class]);
 }
 

@@ -8,7 +8,8 @@
  * Empty is found by loading the NULL below the bottom, full by top == limit. The limit grows from 8
  * with use. Free slots themselves are neither read nor written. A slot smaller than a cache line
  * that belongs to another thread's heap goes to the outbox, an array like the others, and home in
- * batches.
+ * batches. A batch that is too much for one cache waits for another one in the depot, a cache without a
+ * thread.
  *
  * A thread without a cache has one of two constant ones, in which every bin is empty and full at
  * once, so that it takes the slow paths: `boot` before its first call, `dead` after its destructors

@@ -200,7 +200,10 @@ static size_t put_neighbours(struct hg__run *slab, const struct hg__geometry *ge
         if (word == high / 64)
             bits &= ~(uint64_t)0 >> (63 - high % 64);
         if (HG_UNLIKELY(slab->free[word] & bits))
-            hg__die("double free of", slots[0], "the slot or one beside it is already free");
+            hg__die("double free of",
+                    base +
+                        (word * 64 + (size_t)__builtin_ctzll(slab->free[word] & bits)) * geo->size,
+                    "the slot is already free");
         slab->free[word] |= bits;
     }
     return run;

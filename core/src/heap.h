@@ -56,8 +56,8 @@ static inline uint32_t hg__heap_slabs(const struct hg__heap *heap, unsigned clas
 /* Gives slots back, each to the heap of `heaps` that owns it. `class` is the class they were cached
  * as, 0 if they may differ: a slot smaller than that is corruption, and fatal. */
 void hg__heap_put(struct hg__heap *heaps, void **slots, size_t count, unsigned class);
-/* True iff of many slabs of `class` nearly all is free, as far as can be seen without the lock: then
- * each slot kept in a cache pins a slab of its own. */
+/* True iff of many slabs of `class` nearly all is free, `cached` slots counted too, as far as can be seen
+ * without the lock: then each slot kept in a cache pins a slab of its own. */
 bool hg__heap_is_drained(const struct hg__heap *heap, unsigned class, size_t cached);
 /* Releases idle slabs, and holes: unless `all`, only those of classes of which nothing was taken
  * since the last trim, for the others will soon be wanted again. Returns the bytes of the holes. */
